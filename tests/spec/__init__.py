@@ -1,0 +1,2 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Tests of `moorage.spec`: one module each, tables of cases first, properties after."""

@@ -1,0 +1,118 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The composition root: the only place where the parts of the registry meet."""
+
+from __future__ import annotations
+
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from moorage.access.service import AccessService
+from moorage.access.signing_key import load_or_create_key
+from moorage.content.service import build_content
+from moorage.content.urls import LayerURLs
+from moorage.db.sqlite import SQLiteDatabase
+from moorage.distribution.dispatch import Distribution
+from moorage.distribution.in_flight import UploadsInFlight
+from moorage.distribution.registry import Bounds, Registry
+from moorage.events.log import EventLog
+from moorage.front import FrontDoor, RequestObserver
+from moorage.http.addresses import Addresses
+from moorage.http.application import Application
+from moorage.life import RegistryLife
+from moorage.storage.filesystem import FilesystemStore
+from moorage.storage.memory import MemoryStore
+
+if TYPE_CHECKING:
+    from moorage.access.service import AnonymousAccess
+    from moorage.content.service import Content
+    from moorage.db.protocol import Database
+    from moorage.observe.access_log import AccessLog
+    from moorage.settings import Settings
+    from moorage.storage.protocol import AppendableStore
+
+TOKEN_KEY_FILE = "token.key"  # noqa: S105 (a file's name)
+
+
+def create_app(settings: Settings, access_log: AccessLog | None = None) -> Application:
+    """The registry that the settings describe, as an ASGI application."""
+    database, store, content = build_heart(settings)
+    access = build_access(settings)
+    addresses = Addresses(settings.http.trustedproxies, settings.http.host or "")
+    prefix = settings.http.prefix.rstrip("/")
+    limits = settings.limits
+    registry = Registry(
+        content=content,
+        access=access,
+        addresses=addresses,
+        bounds=Bounds(
+            manifest_bytes=limits.manifestbytes,
+            tags_per_push=limits.tagsperpush,
+            tags_per_page=settings.tags.maxtags,
+            repositories_per_page=settings.catalog.maxentries,
+            ranges_per_request=limits.rangesperrequest,
+        ),
+        in_flight=UploadsInFlight(limits.uploadsperclient),
+        base=(settings.http.host or "").rstrip("/") + prefix,
+        read_only=settings.storage.maintenance.readonly.enabled,
+        deletes=settings.storage.delete.enabled,
+    )
+    life = RegistryLife(database, store, content, access, settings.storage.maintenance)
+    front = FrontDoor(Distribution(registry), access, life, prefix)
+    observer = RequestObserver(access_log, addresses)
+    headers = [
+        (name.lower().encode("latin-1"), value.encode("latin-1"))
+        for name, values in settings.http.headers.items()
+        for value in values
+    ]
+    return Application(front, life, observer, headers)
+
+
+def build_heart(settings: Settings) -> tuple[Database, AppendableStore, Content]:
+    """The content over its database and store, not yet started: what commands work with too."""
+    path = settings.sqlite_path or Path(tempfile.mkdtemp(prefix="moorage-")) / "moorage.db"
+    database = SQLiteDatabase(path)
+    store = build_store(settings)
+    indexes = settings.validation.manifests.indexes
+    urls = settings.validation.manifests.urls
+    content = build_content(
+        database,
+        store,
+        EventLog(),
+        boot=boot_id(),
+        sparse_indexes=settings.validation.disabled or indexes.platforms == "none",
+        urls=LayerURLs(urls.allow, urls.deny),
+    )
+    return database, store, content
+
+
+def build_store(settings: Settings) -> AppendableStore:
+    """The blob store that the settings name."""
+    if settings.storage.inmemory is not None:
+        return MemoryStore()
+    filesystem = settings.storage.filesystem
+    return FilesystemStore(filesystem.rootdirectory, sync_directories=filesystem.syncdirectories)
+
+
+def build_access(settings: Settings) -> AccessService:
+    """Who may enter."""
+    htpasswd = settings.auth.htpasswd
+    if htpasswd is None:
+        return AccessService()
+    anonymous: AnonymousAccess = "pull" if settings.auth.anonymous == "pull" else "none"
+    key = None
+    if anonymous == "pull":
+        root = settings.storage.filesystem.rootdirectory
+        root.mkdir(parents=True, exist_ok=True)
+        key = load_or_create_key(root / TOKEN_KEY_FILE)
+    return AccessService.with_htpasswd(
+        htpasswd.path, realm=htpasswd.realm, anonymous=anonymous, token_key=key
+    )
+
+
+def boot_id() -> str:
+    """This run of the machine; "" where the kernel does not say."""
+    try:
+        return Path("/proc/sys/kernel/random/boot_id").read_text("ascii").strip()
+    except OSError:
+        return ""

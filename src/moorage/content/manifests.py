@@ -1,0 +1,266 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Manifests: stored exactly as pushed, found by one statement, closed rather than destroyed.
+
+Invariant: a manifest that can be pulled was complete when it was pushed, and a tag never points at
+nothing: both are checked and written in one transaction.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from moorage.content.changes import Change, now
+from moorage.content.references import missing_references
+from moorage.spec.digests import Digest
+from moorage.spec.errors import DigestInvalid, ManifestBlobUnknown, ManifestUnknown
+from moorage.spec.manifests import parse_manifest
+from moorage.spec.referrers import referrer_descriptor
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from moorage.content.changes import Actor, ChangeLog
+    from moorage.content.repositories import Repositories
+    from moorage.content.tags import Tags
+    from moorage.content.urls import LayerURLs
+    from moorage.db.protocol import Database, Transaction
+    from moorage.spec.manifests import Manifest
+    from moorage.spec.names import Reference, RepositoryName, TagName
+
+_BY_DIGEST = """
+    SELECT m.digest, m.media_type, m.size, {payload}
+    FROM repositories r
+    JOIN manifests m ON m.repository_id = r.id AND m.digest = $2 AND m.deleted_at IS NULL
+    WHERE r.name = $1
+"""
+_BY_TAG = """
+    SELECT m.digest, m.media_type, m.size, {payload}
+    FROM repositories r
+    JOIN tags t ON t.repository_id = r.id AND t.name = $2 AND t.ended_at IS NULL
+    JOIN manifests m
+        ON m.repository_id = r.id AND m.digest = t.digest AND m.deleted_at IS NULL
+    WHERE r.name = $1
+"""
+_GET_BY_DIGEST = _BY_DIGEST.format(payload="m.payload")
+_GET_BY_TAG = _BY_TAG.format(payload="m.payload")
+_HEAD_BY_DIGEST = _BY_DIGEST.format(payload="''")
+_HEAD_BY_TAG = _BY_TAG.format(payload="''")
+_PRESENT = """
+    SELECT id FROM manifests WHERE repository_id = $1 AND digest = $2 AND deleted_at IS NULL
+"""
+_INSERT = """
+    INSERT INTO manifests
+        (repository_id, digest, media_type, artifact_type, subject, referrer, size,
+         pushed_by, pushed_at, payload)
+    VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)
+    RETURNING id
+"""
+_INSERT_REFERENCE = """
+    INSERT INTO manifest_references (manifest_id, kind, digest) VALUES ($1, $2, $3)
+    ON CONFLICT (manifest_id, kind, digest) DO NOTHING
+"""
+_CLOSE = """
+    UPDATE manifests SET deleted_at = $3
+    WHERE digest = $2 AND deleted_at IS NULL
+        AND repository_id = (SELECT id FROM repositories WHERE name = $1)
+    RETURNING repository_id
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class StoredManifest:
+    """A manifest as it is delivered; `payload` is empty when only the rest was asked for."""
+
+    digest: Digest
+    media_type: str
+    size: int
+    payload: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class ManifestPush:
+    """A manifest on its way in.
+
+    `digest` is what the client says the payload hashes to, or None when it gave a tag.
+    `tags` are all set at once. `precondition` is called with the digest that the tag has before
+    (None: no such tag) and raises to refuse.
+    """
+
+    payload: bytes
+    content_type: str | None
+    digest: Digest | None
+    tags: Sequence[TagName]
+    precondition: Callable[[Digest | None], None] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class PushedManifest:
+    """What a push has come to."""
+
+    digest: Digest
+    manifest: Manifest
+
+
+class Manifests:
+    """Finding, pushing and deleting manifests."""
+
+    def __init__(
+        self,
+        database: Database,
+        repositories: Repositories,
+        tags: Tags,
+        changes: ChangeLog,
+        *,
+        sparse_indexes: bool,
+        urls: LayerURLs,
+    ) -> None:
+        """With `sparse_indexes` an index may be pushed without its children."""
+        self._database = database
+        self._repositories = repositories
+        self._tags = tags
+        self._changes = changes
+        self._sparse_indexes = sparse_indexes
+        self._urls = urls
+
+    async def get(self, repository: RepositoryName, reference: Reference) -> StoredManifest:
+        """The manifest with its payload (end-3).
+
+        Raises:
+            ManifestUnknown: there is none under this tag or digest.
+        """
+        sql = _GET_BY_DIGEST if isinstance(reference, Digest) else _GET_BY_TAG
+        return await self._find(sql, repository, reference)
+
+    async def head(self, repository: RepositoryName, reference: Reference) -> StoredManifest:
+        """The manifest without its payload; raises as `get` does."""
+        sql = _HEAD_BY_DIGEST if isinstance(reference, Digest) else _HEAD_BY_TAG
+        return await self._find(sql, repository, reference)
+
+    async def _find(
+        self, sql: str, repository: RepositoryName, reference: Reference
+    ) -> StoredManifest:
+        row = await self._database.fetch_one(sql, repository, reference)
+        if row is None:
+            kind = "digest" if isinstance(reference, Digest) else "tag"
+            raise ManifestUnknown(detail={"name": repository, kind: reference})
+        digest, media_type, size, payload = row
+        return StoredManifest(Digest(digest), media_type, size, payload)
+
+    async def push(
+        self, repository: RepositoryName, push: ManifestPush, actor: Actor
+    ) -> PushedManifest:
+        """Store a manifest and set its tags, all or nothing (end-7a, end-7b).
+
+        Raises:
+            ManifestInvalid: the payload is not a manifest of the stated type.
+            DigestInvalid: the payload does not hash to the stated digest.
+            ManifestBlobUnknown: something that it refers to is not in the repository.
+            PreconditionFailed: the tag is not in the state that the client requires.
+        """
+        manifest = parse_manifest(push.payload, push.content_type)
+        self._urls.check(manifest)
+        digest = Digest.of(push.payload, push.digest.algorithm if push.digest else "sha256")
+        if push.digest is not None and digest != push.digest:
+            raise DigestInvalid(
+                f"The manifest hashes to {digest}, not to {push.digest}; send the exact bytes.",
+                detail={"expected": push.digest, "actual": digest},
+            )
+        at = now()
+
+        async def store(transaction: Transaction) -> None:
+            repository_id = await self._repositories.ensure(transaction, repository, actor, at)
+            if push.precondition is not None:
+                current = await self._tags.current(transaction, repository_id, push.tags[0])
+                push.precondition(current)
+            present = await transaction.fetch_one(_PRESENT, repository_id, digest)
+            if present is None:
+                await self._check_references(transaction, repository_id, manifest)
+                await self._insert(transaction, repository_id, digest, manifest, push, actor, at)
+                change = Change(
+                    "manifest.pushed", repository, digest, {"mediaType": manifest.media_type}
+                )
+                await self._changes.append(transaction, actor, at, change)
+            for tag in push.tags:
+                await self._tags.move(
+                    transaction, repository_id, repository, tag, digest, actor, at
+                )
+
+        await self._database.transaction(store)
+        return PushedManifest(digest, manifest)
+
+    async def _check_references(
+        self, transaction: Transaction, repository_id: int, manifest: Manifest
+    ) -> None:
+        required = [
+            reference
+            for reference in manifest.references()
+            if reference.required and not (reference.kind == "child" and self._sparse_indexes)
+        ]
+        missing = await missing_references(transaction, repository_id, required)
+        if missing:
+            raise ManifestBlobUnknown.for_digests(missing)
+
+    async def _insert(
+        self,
+        transaction: Transaction,
+        repository_id: int,
+        digest: Digest,
+        manifest: Manifest,
+        push: ManifestPush,
+        actor: Actor,
+        at: int,
+    ) -> None:
+        subject = manifest.subject
+        row = await transaction.fetch_one(
+            _INSERT,
+            repository_id,
+            digest,
+            manifest.media_type,
+            manifest.artifact_type,
+            subject.digest if subject else None,
+            _referrer(manifest, digest, len(push.payload)) if subject else None,
+            len(push.payload),
+            actor.name,
+            at,
+            push.payload,
+        )
+        assert row is not None  # RETURNING gives the row that was inserted
+        references = [
+            (row[0], reference.kind, reference.descriptor.digest)
+            for reference in manifest.references()
+        ]
+        await transaction.execute_many(_INSERT_REFERENCE, references)
+
+    async def delete(self, repository: RepositoryName, digest: Digest, actor: Actor) -> None:
+        """Close a manifest and every tag that points at it (end-9).
+
+        Raises:
+            ManifestUnknown: there is no such manifest.
+        """
+        at = now()
+
+        async def close(transaction: Transaction) -> None:
+            row = await transaction.fetch_one(_CLOSE, repository, digest, at)
+            if row is None:
+                raise ManifestUnknown(detail={"name": repository, "digest": digest})
+            await self._tags.close_all(transaction, row[0], repository, digest, actor, at)
+            change = Change("manifest.deleted", repository, digest)
+            await self._changes.append(transaction, actor, at, change)
+
+        await self._database.transaction(close)
+
+
+def _referrer(manifest: Manifest, digest: Digest, size: int) -> str:
+    """The entry that stands for this manifest in its subject's list of referrers (end-12)."""
+    return json.dumps(
+        referrer_descriptor(
+            media_type=manifest.media_type,
+            digest=digest,
+            size=size,
+            artifact_type=manifest.artifact_type,
+            annotations=manifest.annotations,
+        ),
+        separators=(",", ":"),
+    )

@@ -1,0 +1,39 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Writes events. An event exists if and only if what it tells of has happened."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING
+from uuid import uuid4
+
+if TYPE_CHECKING:
+    from moorage.content.changes import Actor, Change
+    from moorage.db.protocol import Transaction
+
+_APPEND = """
+    INSERT INTO events (id, at, actor, action, repository, target, detail)
+    VALUES ($1, $2, $3, $4, $5, $6, $7)
+"""
+
+
+class EventLog:
+    """The log of one registry."""
+
+    async def append(self, transaction: Transaction, actor: Actor, at: int, change: Change) -> None:
+        """Record a change on behalf of `actor`, at `at` (microseconds)."""
+        detail = {
+            **change.detail,
+            "address": actor.address,
+            "request": actor.request_id,
+        }
+        await transaction.execute(
+            _APPEND,
+            str(uuid4()),
+            at,
+            actor.name,
+            change.action,
+            change.repository,
+            change.target,
+            json.dumps(detail, separators=(",", ":")),
+        )

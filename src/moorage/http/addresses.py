@@ -1,0 +1,69 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Who is at the other end, and what they call us, when proxies stand between.
+
+`X-Forwarded-*` is believed only from the networks that the operator names: anybody can write it.
+"""
+
+from __future__ import annotations
+
+from ipaddress import ip_address, ip_network
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from moorage.http.request import Request
+
+
+class Addresses:
+    """Reads addresses off requests."""
+
+    def __init__(self, trusted_proxies: Sequence[str], public_url: str) -> None:
+        """`public_url` is what clients call this registry, or "" to go by the request."""
+        self._networks = tuple(ip_network(text, strict=False) for text in trusted_proxies)
+        self._public_url = public_url.rstrip("/")
+
+    def client(self, request: Request) -> str:
+        """The address that the request comes from: the nearest one that is no trusted proxy."""
+        address = request.peer
+        if not self._networks or not self._is_trusted(address):
+            return address
+        forwarded = ",".join(request.header_values(b"x-forwarded-for")).split(",")
+        for candidate in reversed([item.strip() for item in forwarded if item.strip()]):
+            if not _is_address(candidate):
+                break
+            address = candidate
+            if not self._is_trusted(candidate):
+                break
+        return address
+
+    def base_url(self, request: Request) -> str:
+        """Scheme and host by which the client reached us, without a final slash."""
+        if self._public_url:
+            return self._public_url
+        scheme: str = request.scope.get("scheme", "http")
+        host = request.header(b"host") or "localhost"
+        if self._networks and self._is_trusted(request.peer):
+            scheme = _first(request.header(b"x-forwarded-proto")) or scheme
+            host = _first(request.header(b"x-forwarded-host")) or host
+        return f"{'https' if scheme == 'https' else 'http'}://{host}"
+
+    def _is_trusted(self, text: str) -> bool:
+        # A unix socket has no address; whoever may open it is as close as a proxy can be.
+        if not text:
+            return True
+        address = ip_address(text)
+        mapped = getattr(address, "ipv4_mapped", None)
+        return any((mapped or address) in network for network in self._networks)
+
+
+def _is_address(text: str) -> bool:
+    try:
+        ip_address(text)
+    except ValueError:
+        return False
+    return True
+
+
+def _first(value: str | None) -> str:
+    return value.partition(",")[0].strip() if value else ""

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 
 from moorage.access.service import AccessService
 from moorage.access.signing_key import load_or_create_key
+from moorage.content.rules import NO_RULES, LayerURLs, ManifestRules
 from moorage.content.service import build_content
-from moorage.content.urls import LayerURLs
 from moorage.db.sqlite import SQLiteDatabase
 from moorage.distribution.dispatch import Distribution
 from moorage.distribution.in_flight import UploadsInFlight
@@ -29,6 +29,8 @@ if TYPE_CHECKING:
     from moorage.db.protocol import Database
     from moorage.observe.access_log import AccessLog
     from moorage.settings import Settings
+    from moorage.settings.sections.validation import Validation
+    from moorage.spec.manifests import ReferenceKind
     from moorage.storage.protocol import AppendableStore
 
 TOKEN_KEY_FILE = "token.key"  # noqa: S105 (a file's name)
@@ -73,17 +75,27 @@ def build_heart(settings: Settings) -> tuple[Database, AppendableStore, Content]
     path = settings.sqlite_path or Path(tempfile.mkdtemp(prefix="moorage-")) / "moorage.db"
     database = SQLiteDatabase(path)
     store = build_store(settings)
-    indexes = settings.validation.manifests.indexes
-    urls = settings.validation.manifests.urls
     content = build_content(
         database,
         store,
         EventLog(),
         boot=boot_id(),
-        sparse_indexes=settings.validation.disabled or indexes.platforms == "none",
-        urls=LayerURLs(urls.allow, urls.deny),
+        rules=manifest_rules(settings.validation),
     )
     return database, store, content
+
+
+def manifest_rules(validation: Validation) -> ManifestRules:
+    """What the operator asks of manifests."""
+    if validation.disabled:
+        return NO_RULES
+    manifests = validation.manifests
+    usual: frozenset[ReferenceKind] = frozenset({"config", "layer"})
+    complete: frozenset[ReferenceKind] = frozenset({*usual, "child"})
+    return ManifestRules(
+        required=complete if manifests.indexes.platforms == "all" else usual,
+        urls=LayerURLs(manifests.urls.allow, manifests.urls.deny),
+    )
 
 
 def build_store(settings: Settings) -> AppendableStore:

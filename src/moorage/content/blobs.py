@@ -129,9 +129,12 @@ class Blobs:
     ) -> bool:
         """Link a blob that is readable elsewhere (end-11); False when it is nowhere to be had.
 
-        Without a source every repository that the client may read counts.
+        Without a source every repository that the client may read counts. What is in the
+        repository already is there, whatever the source.
         """
-        origin = await self._mount_source(digest, source, may_read)
+        origin: RepositoryName | None = repository
+        if await self._database.fetch_one(_FIND, repository, digest) is None:
+            origin = await self._mount_source(digest, source, may_read)
         if origin is None:
             return False
         at = now()

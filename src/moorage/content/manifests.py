@@ -23,8 +23,8 @@ if TYPE_CHECKING:
 
     from moorage.content.changes import Actor, ChangeLog
     from moorage.content.repositories import Repositories
+    from moorage.content.rules import ManifestRules
     from moorage.content.tags import Tags
-    from moorage.content.urls import LayerURLs
     from moorage.db.protocol import Database, Transaction
     from moorage.spec.manifests import Manifest
     from moorage.spec.names import Reference, RepositoryName, TagName
@@ -112,17 +112,13 @@ class Manifests:
         repositories: Repositories,
         tags: Tags,
         changes: ChangeLog,
-        *,
-        sparse_indexes: bool,
-        urls: LayerURLs,
+        rules: ManifestRules,
     ) -> None:
-        """With `sparse_indexes` an index may be pushed without its children."""
         self._database = database
         self._repositories = repositories
         self._tags = tags
         self._changes = changes
-        self._sparse_indexes = sparse_indexes
-        self._urls = urls
+        self._rules = rules
 
     async def get(self, repository: RepositoryName, reference: Reference) -> StoredManifest:
         """The manifest with its payload (end-3).
@@ -160,7 +156,7 @@ class Manifests:
             PreconditionFailed: the tag is not in the state that the client requires.
         """
         manifest = parse_manifest(push.payload, push.content_type)
-        self._urls.check(manifest)
+        self._rules.urls.check(manifest)
         digest = Digest.of(push.payload, push.digest.algorithm if push.digest else "sha256")
         if push.digest is not None and digest != push.digest:
             raise DigestInvalid(
@@ -196,7 +192,7 @@ class Manifests:
         required = [
             reference
             for reference in manifest.references()
-            if reference.required and not (reference.kind == "child" and self._sparse_indexes)
+            if reference.required and reference.kind in self._rules.required
         ]
         missing = await missing_references(transaction, repository_id, required)
         if missing:

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
     from moorage.content.manifests import Manifests
     from moorage.db.protocol import Database
+    from moorage.spec import descriptors
     from moorage.spec.digests import Digest
     from moorage.spec.names import RepositoryName
 
@@ -93,17 +94,28 @@ class Referrers:
         except ManifestInvalid:
             return []
         found = {
-            child.digest: referrer_descriptor(
-                media_type=child.media_type,
-                digest=child.digest,
-                size=child.size,
-                artifact_type=child.artifact_type,
-                annotations=child.annotations,
-            )
+            child.digest: _entry(child)
             for child in children
-            if child.digest > after
+            if child.digest > after and await self._is_present(repository, child.digest)
         }
         return sorted(found.items(), key=_by_digest)
+
+    async def _is_present(self, repository: RepositoryName, digest: Digest) -> bool:
+        try:
+            await self._manifests.head(repository, digest)
+        except ManifestUnknown:
+            return False
+        return True
+
+
+def _entry(listed: descriptors.Descriptor) -> Descriptor:
+    return referrer_descriptor(
+        media_type=listed.media_type,
+        digest=listed.digest,
+        size=listed.size,
+        artifact_type=listed.artifact_type,
+        annotations=listed.annotations,
+    )
 
 
 def _by_digest(entry: tuple[str, Descriptor]) -> str:

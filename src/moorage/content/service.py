@@ -16,7 +16,7 @@ from moorage.content.uploads import Uploads
 
 if TYPE_CHECKING:
     from moorage.content.changes import ChangeLog
-    from moorage.content.urls import LayerURLs
+    from moorage.content.rules import ManifestRules
     from moorage.db.protocol import Database
     from moorage.storage.protocol import AppendableStore
 
@@ -40,16 +40,13 @@ def build_content(
     changes: ChangeLog,
     *,
     boot: str,
-    sparse_indexes: bool,
-    urls: LayerURLs,
+    rules: ManifestRules,
 ) -> Content:
     """Connect the services; see `Uploads` and `Manifests` for what the options mean."""
     repositories = Repositories(database, changes)
     blobs = Blobs(database, store, repositories, changes)
     tags = Tags(database, changes)
-    manifests = Manifests(
-        database, repositories, tags, changes, sparse_indexes=sparse_indexes, urls=urls
-    )
+    manifests = Manifests(database, repositories, tags, changes, rules)
     return Content(
         repositories=repositories,
         blobs=blobs,

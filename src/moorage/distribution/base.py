@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""`GET /v2/`: the question whether this is a registry, and whether the credentials are right."""
+"""What is asked of the registry as a whole: whether it is one, and what it can do besides."""
 
 from __future__ import annotations
 
@@ -13,5 +13,10 @@ if TYPE_CHECKING:
 
 
 async def ping(_registry: Registry, _call: Call) -> Reply:
-    """Yes (end-1)."""
+    """Whether this is a registry, and whether the credentials are right (end-1)."""
     return BytesReply(200, b"{}", b"application/json")
+
+
+async def discover(_registry: Registry, _call: Call) -> Reply:
+    """The extensions of the specification: none."""
+    return BytesReply(200, b'{"extensions":[]}', b"application/json")

@@ -40,15 +40,21 @@ class Route:
     end: str = ""
 
 
+_BASE = "/v2/"
+_DISCOVER = "/v2/_oci/ext/discover"
+_CATALOG = "/v2/_catalog"
 _BLOB = "/v2/<name>/blobs/<digest>"
 _MANIFEST = "/v2/<name>/manifests/<reference>"
 _UPLOADS = "/v2/<name>/blobs/uploads/"
 _UPLOAD = "/v2/<name>/blobs/uploads/<session>"
 
+_TAGS = "/v2/<name>/tags/list"
+_REFERRERS = "/v2/<name>/referrers/<digest>"
+
 ROUTES: tuple[Route, ...] = (
-    Route("GET", "/v2/", "ping", "read", base.ping, "end-1"),
-    Route("HEAD", "/v2/", "ping", "read", base.ping),
-    Route("GET", "/v2/_catalog", "catalog", "read", catalog.list_repositories),
+    Route("GET", _BASE, "ping", "read", base.ping, "end-1"),
+    Route("GET", _DISCOVER, "ping", "read", base.discover),
+    Route("GET", _CATALOG, "catalog", "read", catalog.list_repositories),
     Route("GET", _BLOB, "pull", "read", blobs.get_blob, "end-2"),
     Route("HEAD", _BLOB, "pull", "read", blobs.head_blob, "end-2"),
     Route("DELETE", _BLOB, "delete", "delete", blobs.delete_blob, "end-10"),
@@ -62,18 +68,10 @@ ROUTES: tuple[Route, ...] = (
     Route("PATCH", _UPLOAD, "push", "write", uploads.append_chunk, "end-5"),
     Route("PUT", _UPLOAD, "push", "write", uploads.finish_upload, "end-6"),
     Route("GET", _UPLOAD, "push", "read", uploads.get_upload, "end-13"),
-    Route("HEAD", _UPLOAD, "push", "read", uploads.get_upload),
     # Cancelling is part of pushing: clients do it with a token that cannot delete.
     Route("DELETE", _UPLOAD, "push", "write", uploads.cancel_upload, "end-14"),
-    Route("GET", "/v2/<name>/tags/list", "pull", "read", tags.list_tags, "end-8a, end-8b"),
-    Route(
-        "GET",
-        "/v2/<name>/referrers/<digest>",
-        "pull",
-        "read",
-        referrers.list_referrers,
-        "end-12a, end-12b",
-    ),
+    Route("GET", _TAGS, "pull", "read", tags.list_tags, "end-8a, end-8b"),
+    Route("GET", _REFERRERS, "pull", "read", referrers.list_referrers, "end-12a, end-12b"),
 )
 
 
@@ -87,22 +85,23 @@ class Match:
 
 
 def _operations(path: str) -> dict[str, Route]:
-    return {route.method: route for route in ROUTES if route.path == path}
+    """What can be done with a resource; what can be read can be asked about with HEAD."""
+    operations = {route.method: route for route in ROUTES if route.path == path}
+    if "GET" in operations:
+        operations.setdefault("HEAD", operations["GET"])
+    return operations
 
 
-_FIXED = {
-    "/v2": Match(_operations("/v2/")),
-    "/v2/": Match(_operations("/v2/")),
-    "/v2/_catalog": Match(_operations("/v2/_catalog")),
-    "/v2/_catalog/": Match(_operations("/v2/_catalog")),
-}
+_FIXED = {path: Match(_operations(path)) for path in (_BASE, _DISCOVER, _CATALOG)}
+# Nobody who leaves out or adds a slash is redirected: a streamed body cannot be sent again.
+_FIXED |= {"/v2": _FIXED[_BASE], "/v2/_catalog/": _FIXED[_CATALOG]}
 _ON_UPLOADS = _operations(_UPLOADS)
 _ON_UPLOAD = _operations(_UPLOAD)
-_ON_TAGS = _operations("/v2/<name>/tags/list")
+_ON_TAGS = _operations(_TAGS)
 _BY_WORD = {
     "manifests": _operations(_MANIFEST),
     "blobs": _operations(_BLOB),
-    "referrers": _operations("/v2/<name>/referrers/<digest>"),
+    "referrers": _operations(_REFERRERS),
 }
 _NAME_STARTS = len("/v2/")
 

@@ -1,9 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Which URLs a manifest may name for layers that are kept elsewhere."""
+"""What an operator asks of a pushed manifest beyond being one: `validation` in the settings."""
 
 from __future__ import annotations
 
 import re
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from moorage.spec.errors import ManifestInvalid, quoted
@@ -11,7 +12,7 @@ from moorage.spec.errors import ManifestInvalid, quoted
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from moorage.spec.manifests import Manifest
+    from moorage.spec.manifests import Manifest, ReferenceKind
 
 
 class LayerURLs:
@@ -42,3 +43,17 @@ class LayerURLs:
         if any(pattern.search(url) for pattern in self._deny):
             return False
         return not self._allow or any(pattern.search(url) for pattern in self._allow)
+
+
+@dataclass(frozen=True, slots=True)
+class ManifestRules:
+    """Which references must be in the repository, and which URLs may stand for layers.
+
+    Without "child" an index may be sparse, as mirrors push it that copy only some platforms.
+    """
+
+    required: frozenset[ReferenceKind] = frozenset({"config", "layer"})
+    urls: LayerURLs = field(default_factory=LayerURLs)
+
+
+NO_RULES = ManifestRules(required=frozenset())

@@ -5,10 +5,12 @@ from __future__ import annotations
 
 import tempfile
 from pathlib import Path
+from secrets import token_bytes
 from typing import TYPE_CHECKING
 
 from moorage.access.service import AccessService
 from moorage.access.signing_key import load_or_create_key
+from moorage.access.tokens import MIN_KEY_BYTES
 from moorage.content.rules import NO_RULES, LayerURLs, ManifestRules
 from moorage.content.service import build_content
 from moorage.db.sqlite import SQLiteDatabase
@@ -40,8 +42,8 @@ def create_app(settings: Settings, access_log: AccessLog | None = None) -> Appli
     """The registry that the settings describe, as an ASGI application."""
     database, store, content = build_heart(settings)
     access = build_access(settings)
-    addresses = Addresses(settings.http.trustedproxies, settings.http.host or "")
-    prefix = settings.http.prefix.rstrip("/")
+    prefix = settings.http.prefix
+    addresses = Addresses(settings.http.trustedproxies, settings.http.host or "", prefix)
     limits = settings.limits
     registry = Registry(
         content=content,
@@ -55,7 +57,7 @@ def create_app(settings: Settings, access_log: AccessLog | None = None) -> Appli
             ranges_per_request=limits.rangesperrequest,
         ),
         in_flight=UploadsInFlight(limits.uploadsperclient),
-        base=(settings.http.host or "").rstrip("/") + prefix,
+        base=(settings.http.host or "") + prefix,
         read_only=settings.storage.maintenance.readonly.enabled,
         deletes=settings.storage.delete.enabled,
     )
@@ -114,12 +116,19 @@ def build_access(settings: Settings) -> AccessService:
     anonymous: AnonymousAccess = "pull" if settings.auth.anonymous == "pull" else "none"
     key = None
     if anonymous == "pull":
-        root = settings.storage.filesystem.rootdirectory
-        root.mkdir(parents=True, exist_ok=True)
-        key = load_or_create_key(root / TOKEN_KEY_FILE)
+        key = token_key(settings)
     return AccessService.with_htpasswd(
         htpasswd.path, realm=htpasswd.realm, anonymous=anonymous, token_key=key
     )
+
+
+def token_key(settings: Settings) -> bytes:
+    """The key of all processes of this registry; one that forgets its blobs may forget it too."""
+    if settings.storage.inmemory is not None:
+        return token_bytes(MIN_KEY_BYTES)
+    root = settings.storage.filesystem.rootdirectory
+    root.mkdir(parents=True, exist_ok=True)
+    return load_or_create_key(root / TOKEN_KEY_FILE)
 
 
 def boot_id() -> str:

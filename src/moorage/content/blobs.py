@@ -83,6 +83,7 @@ class Blobs:
     ) -> None:
         self._database = database
         self._store = store
+        self._files = store if isinstance(store, LocalFiles) else None
         self._repositories = repositories
         self._changes = changes
 
@@ -104,10 +105,10 @@ class Blobs:
         Raises:
             Unknown: the store has lost them.
         """
-        if not isinstance(self._store, LocalFiles):
+        if self._files is None:
             return StreamContent(lambda start, stop: self._store.read(blob.key, start, stop))
         try:
-            return FileContent(self._store.open(blob.key))
+            return FileContent(self._files.open(blob.key))
         except KeyError:
             message = (
                 f"The registry has lost the bytes of {blob.digest}; "

@@ -32,9 +32,7 @@ async def _readable(registry: Registry, call: Call, after: str, wanted: int) -> 
     while len(found) < wanted:
         names = await registry.content.repositories.page(after, wanted)
         found += [
-            name
-            for name in names
-            if registry.access.allows(call.principal, "pull", RepositoryName(name))
+            name for name in names if registry.access.sees(call.principal, RepositoryName(name))
         ]
         if len(names) < wanted:
             break

@@ -18,10 +18,17 @@ if TYPE_CHECKING:
 class Addresses:
     """Reads addresses off requests."""
 
-    def __init__(self, trusted_proxies: Sequence[str], public_url: str) -> None:
-        """`public_url` is what clients call this registry, or "" to go by the request."""
+    def __init__(
+        self, trusted_proxies: Sequence[str], public_url: str = "", prefix: str = ""
+    ) -> None:
+        """Make a reader.
+
+        `public_url` is what clients call this registry, or "" to go by the request; `prefix` is
+        the path that it is mounted at.
+        """
         self._networks = tuple(ip_network(text, strict=False) for text in trusted_proxies)
-        self._public_url = public_url.rstrip("/")
+        self._public_url = public_url
+        self._prefix = prefix
 
     def client(self, request: Request) -> str:
         """The address that the request comes from: the nearest one that is no trusted proxy."""
@@ -38,15 +45,15 @@ class Addresses:
         return address
 
     def base_url(self, request: Request) -> str:
-        """Scheme and host by which the client reached us, without a final slash."""
+        """The address by which the client reached us, without a final slash."""
         if self._public_url:
-            return self._public_url
+            return self._public_url + self._prefix
         scheme: str = request.scope.get("scheme", "http")
         host = request.header(b"host") or "localhost"
         if self._networks and self._is_trusted(request.peer):
             scheme = _first(request.header(b"x-forwarded-proto")) or scheme
             host = _first(request.header(b"x-forwarded-host")) or host
-        return f"{'https' if scheme == 'https' else 'http'}://{host}"
+        return f"{'https' if scheme == 'https' else 'http'}://{host}{self._prefix}"
 
     def _is_trusted(self, text: str) -> bool:
         # A unix socket has no address; whoever may open it is as close as a proxy can be.

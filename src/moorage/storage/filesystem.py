@@ -24,25 +24,28 @@ from secrets import token_hex
 from typing import TYPE_CHECKING
 
 from moorage.spec.digests import SUPPORTED_ALGORITHMS, Digest
-from moorage.spec.errors import InsufficientStorage
+from moorage.spec.errors import DigestInvalid, InsufficientStorage
+from moorage.storage import adoption
 from moorage.storage.directories import RENAME_IS_SYNCED, filesystem_of, sync_directory
 from moorage.storage.protocol import PIECE_BYTES, StoredBlob, UnfinishedUpload, UploadBusy
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterable, AsyncIterator, Iterator
+    from collections.abc import AsyncIterable, AsyncIterator, Iterator, Sequence
 
     from moorage.spec.digests import Hasher
+    from moorage.storage.protocol import Adopted
 
 _NO_ROOM = (errno.ENOSPC, errno.EDQUOT)
 HASH_PIECE_BYTES = 1024 * 1024
 
 
 class FilesystemStore:
-    """A `BlobStore` that is also an `AppendableStore` and has `LocalFiles`."""
+    """A `BlobStore` with every ability: appending, local files, adoption and quarantine."""
 
     def __init__(self, root: Path, *, sync_directories: str = "auto") -> None:
         self._blobs = root / "blobs"
         self._uploads = root / "uploads"
+        self._quarantine = root / "quarantine"
         self._sync_directories = sync_directories
         self._sync_renames = True
 
@@ -157,11 +160,29 @@ class FilesystemStore:
                 status = path.stat()
                 yield UnfinishedUpload(path.name, status.st_size, status.st_mtime_ns // 1000)
 
+    # Files of others, and damaged ones
+
+    async def adopt(self, path: Path, digest: Digest, *, copy: bool, verify: bool) -> Adopted:
+        with _no_room():
+            return await asyncio.to_thread(
+                adoption.adopt, self._blobs, self._uploads, path, digest, copy=copy, verify=verify
+            )
+
+    async def settle(self, blobs: Sequence[StoredBlob]) -> None:
+        keys = [blob.key for blob in blobs]
+        with _no_room():
+            await asyncio.to_thread(
+                adoption.settle, self._blobs, keys, sync_names=self._sync_renames
+            )
+
+    async def quarantine(self, key: str) -> Path | None:
+        return await asyncio.to_thread(adoption.quarantine, self._blobs, self._quarantine, key)
+
     # Local files
 
     def open(self, key: str) -> int:
         try:
-            return os.open(self._blobs / key, os.O_RDONLY | os.O_CLOEXEC)
+            return os.open(f"{self._blobs}/{key}", os.O_RDONLY | os.O_CLOEXEC)
         except FileNotFoundError:
             raise KeyError(key) from None
 
@@ -169,7 +190,9 @@ class FilesystemStore:
         return [
             shard
             for algorithm in sorted(self._blobs.iterdir())
+            if algorithm.name in SUPPORTED_ALGORITHMS
             for shard in sorted(algorithm.iterdir())
+            if shard.is_dir()
         ]
 
     def _list(self, shard: Path) -> list[StoredBlob]:
@@ -177,9 +200,11 @@ class FilesystemStore:
         with os.scandir(shard) as entries:
             for entry in entries:
                 encoded = entry.name.partition(".")[0]
-                digest = Digest.parse(f"{shard.parent.name}:{encoded}")
                 key = str(Path(shard.parent.name, shard.name, entry.name))
-                found.append(StoredBlob(key, digest, entry.stat().st_size))
+                # Not ours (a name that is no digest), or set aside since the folder was read.
+                with suppress(DigestInvalid, FileNotFoundError):
+                    digest = Digest.parse(f"{shard.parent.name}:{encoded}")
+                    found.append(StoredBlob(key, digest, entry.stat().st_size))
         return found
 
 

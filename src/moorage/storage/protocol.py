@@ -12,8 +12,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterable, AsyncIterator
+    from collections.abc import AsyncIterable, AsyncIterator, Sequence
     from contextlib import AbstractContextManager
+    from pathlib import Path
 
     from moorage.spec.digests import Digest, Hasher
 
@@ -123,3 +124,47 @@ class LocalFiles(Protocol):
         Raises:
             KeyError: nothing is stored under this key.
         """
+
+
+@dataclass(frozen=True, slots=True)
+class Adopted:
+    """A file that became a blob; `linked` tells that no byte of it was copied."""
+
+    blob: StoredBlob
+    linked: bool
+
+
+class WrongContent(Exception):
+    """A file hashes to something else than the digest that it was offered under."""
+
+    def __init__(self, expected: Digest, actual: Digest) -> None:
+        super().__init__(f"it hashes to {actual}")
+        self.expected = expected
+        self.actual = actual
+
+
+@runtime_checkable
+class AdoptingStore(BlobStore, Protocol):
+    """The ability to take over files that another program has written."""
+
+    async def adopt(self, path: Path, digest: Digest, *, copy: bool, verify: bool) -> Adopted:
+        """Make a file a blob: a second name for the same bytes where the file system can, else,
+        or with `copy`, a copy. It is not durable before `settle`. Unverified, the caller vouches
+        for the digest.
+
+        Raises:
+            WrongContent: verified, and it hashes to something else; nothing is left behind.
+            InsufficientStorage: there is no room for a copy; nothing is left behind.
+            OSError: the file cannot be read, or is no plain file.
+        """
+
+    async def settle(self, blobs: Sequence[StoredBlob]) -> None:
+        """Make adopted blobs durable, many at the price of one."""
+
+
+@runtime_checkable
+class QuarantiningStore(BlobStore, Protocol):
+    """The ability to set a damaged blob aside, out of the way but not destroyed."""
+
+    async def quarantine(self, key: str) -> Path | None:
+        """Take the key's bytes out of the store; return where they are now, None if nowhere."""

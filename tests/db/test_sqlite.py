@@ -5,15 +5,19 @@ from __future__ import annotations
 
 import asyncio
 import sqlite3
-from collections.abc import Awaitable, Callable
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
 from moorage.db.migrations import SchemaTooNew, all_migrations, pending
-from moorage.db.protocol import Transaction
 from moorage.db.sqlite import SQLiteDatabase
 from moorage.spec.errors import InsufficientStorage, NameUnknown
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+    from pathlib import Path
+
+    from moorage.db.protocol import Transaction
 
 _INSERT = "INSERT INTO repositories (name, created_at) VALUES ($1, $2)"
 _COUNT = "SELECT count(*) FROM repositories"

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What every blob store must do. A store's own test module subclasses the suite and makes the store.
+"""What every blob store must do. A store's own test module subclasses the suite and makes it.
 
 Each test ends with an empty store, and the suite fails if anything was left behind in it.
 """
@@ -7,13 +7,15 @@ Each test ends with an empty store, and the suite fails if anything was left beh
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 import pytest
 
 from moorage.spec.digests import Digest, new_hasher
-from moorage.storage.protocol import PIECE_BYTES, AppendableStore, BlobStore, UploadBusy
+from moorage.storage.protocol import PIECE_BYTES, AppendableStore, BlobStore, UploadBusy, UploadLost
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Awaitable, Callable
 
 T = TypeVar("T")
 
@@ -148,7 +150,7 @@ class BlobStoreContract:
                 assert file.size == len(b"first ")
                 file.rewind(len(b"first "))
                 file.write(b"second")
-            stored = await store.publish(SESSION, Digest.of(b"first second"))
+            stored = await store.publish(SESSION, Digest.of(b"first second"), 12)
 
             assert await content(store, stored.key) == b"first second"
             assert stored.size == len(b"first second")
@@ -165,7 +167,7 @@ class BlobStoreContract:
                 file.rewind(4)
                 assert file.size == 4
                 file.write(b"!")
-            stored = await store.publish(SESSION, Digest.of(b"kept!"))
+            stored = await store.publish(SESSION, Digest.of(b"kept!"), 5)
 
             assert await content(store, stored.key) == b"kept!"
             await store.delete(stored.key)
@@ -202,11 +204,23 @@ class BlobStoreContract:
         """A session without a byte can be published: the empty blob is a blob."""
 
         async def scenario(store: AppendableStore) -> None:
-            stored = await store.publish(SESSION, Digest.of(b""))
+            stored = await store.publish(SESSION, Digest.of(b""), 0)
 
             assert stored.size == 0
             assert await content(store, stored.key) == b""
             await store.delete(stored.key)
+
+        self.run(scenario)
+
+    def test_an_upload_of_another_size_is_not_published(self) -> None:
+        """When bytes are missing, nothing is published and what is there stays an upload."""
+
+        async def scenario(store: AppendableStore) -> None:
+            with store.append(SESSION) as file:
+                file.write(b"abc")
+            with pytest.raises(UploadLost):
+                await store.publish(SESSION, Digest.of(b"abcd"), 4)
+            await store.discard(SESSION)
 
         self.run(scenario)
 

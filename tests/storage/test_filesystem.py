@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import asyncio
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
@@ -13,6 +13,9 @@ from moorage.storage.directories import filesystem_of
 from moorage.storage.filesystem import FilesystemStore
 from moorage.storage.protocol import LocalFiles
 from tests.storage.contract import SESSION, BlobStoreContract, pieces_of
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 
 class TestFilesystemStore(BlobStoreContract):

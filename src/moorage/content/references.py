@@ -11,7 +11,7 @@ from moorage.spec.errors import ManifestInvalid
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from moorage.db.protocol import Transaction
+    from moorage.db.protocol import Reader
     from moorage.spec.digests import Digest
     from moorage.spec.manifests import ManifestReference
 
@@ -35,7 +35,7 @@ _FIND_CHILDREN = _CHILDREN.format(digests=_PLACEHOLDERS)
 
 
 async def missing_references(
-    transaction: Transaction, repository_id: int, references: Sequence[ManifestReference]
+    reader: Reader, repository_id: int, references: Sequence[ManifestReference]
 ) -> list[Digest]:
     """The digests that are not in the repository, in the order in which they are referred to.
 
@@ -46,11 +46,11 @@ async def missing_references(
     children = [reference for reference in references if reference.kind == "child"]
     sizes: dict[str, int] = {}
     for batch in _batches([reference.descriptor.digest for reference in blobs]):
-        rows = await transaction.fetch_all(_FIND_BLOBS, repository_id, *batch)
+        rows = await reader.fetch_all(_FIND_BLOBS, repository_id, *batch)
         sizes.update((digest, size) for digest, size in rows)
     present = set(sizes)
     for batch in _batches([reference.descriptor.digest for reference in children]):
-        rows = await transaction.fetch_all(_FIND_CHILDREN, repository_id, *batch)
+        rows = await reader.fetch_all(_FIND_CHILDREN, repository_id, *batch)
         present.update(digest for (digest,) in rows)
     _check_sizes(blobs, sizes)
     return [

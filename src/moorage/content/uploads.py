@@ -19,7 +19,7 @@ from moorage.content.hashing import RunningHashes
 from moorage.spec.digests import Digest, digest_from, new_hasher
 from moorage.spec.errors import BlobUploadUnknown, DigestInvalid, RangeInvalid, SizeInvalid
 from moorage.spec.uploads import expected_chunk
-from moorage.storage.protocol import UploadBusy
+from moorage.storage.protocol import UploadBusy, UploadLost
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -281,17 +281,24 @@ class Uploads:
         """Make the bytes durable under their key, then the blob known; in this order."""
         stored: StoredBlob | None = None
         if not await self._blobs.is_stored(digest):
-            stored = await self._store.publish(upload.session, digest)
+            stored = await self._publish(upload, digest)
         try:
             taken = await self._blobs.add(upload.repository, digest, stored, actor, upload.session)
         except BlobVanished:
-            stored = await self._store.publish(upload.session, digest)
+            stored = await self._publish(upload, digest)
             taken = await self._blobs.add(upload.repository, digest, stored, actor, upload.session)
         self._hashes.forget(upload.session)
         if stored is None:
             await self._store.discard(upload.session)
         elif not taken:
             await self._store.delete(stored.key)
+
+    async def _publish(self, upload: Upload, digest: Digest) -> StoredBlob:
+        try:
+            return await self._store.publish(upload.session, digest, upload.received)
+        except UploadLost:
+            await self._drop(upload.session)
+            raise BlobUploadUnknown from None
 
     async def _drop(self, session: str) -> None:
         async def forget(transaction: Transaction) -> None:

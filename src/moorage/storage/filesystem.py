@@ -27,7 +27,14 @@ from moorage.spec.digests import SUPPORTED_ALGORITHMS, Digest
 from moorage.spec.errors import DigestInvalid, InsufficientStorage
 from moorage.storage import adoption
 from moorage.storage.directories import RENAME_IS_SYNCED, filesystem_of, sync_directory
-from moorage.storage.protocol import PIECE_BYTES, StoredBlob, UnfinishedUpload, UploadBusy
+from moorage.storage.protocol import (
+    PIECE_BYTES,
+    StoredBlob,
+    UnfinishedUpload,
+    UploadBusy,
+    UploadLost,
+)
+from moorage.storage.writeback import STEP_BYTES, Writeback
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterable, AsyncIterator, Iterator, Sequence
@@ -48,6 +55,7 @@ class FilesystemStore:
         self._quarantine = root / "quarantine"
         self._sync_directories = sync_directories
         self._sync_renames = True
+        self._writeback = Writeback()
 
     async def start(self) -> None:
         """Make the folders; all shards of the usual algorithm now, so that no push has to."""
@@ -70,10 +78,12 @@ class FilesystemStore:
     async def write(self, digest: Digest, pieces: AsyncIterable[bytes]) -> StoredBlob:
         session = token_hex(16)
         try:
+            size = 0
             with self.append(session) as file:
                 async for piece in pieces:
                     file.write(piece)
-            return await self.publish(session, digest)
+                    size += len(piece)
+            return await self.publish(session, digest, size)
         except BaseException:
             await self.discard(session)
             raise
@@ -104,7 +114,7 @@ class FilesystemStore:
 
     @contextmanager
     def append(self, session: str) -> Iterator[_UploadFile]:
-        path = self._uploads / session
+        path = f"{self._uploads}/{session}"
         with _no_room():
             file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o640)
         try:
@@ -114,28 +124,30 @@ class FilesystemStore:
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
                 raise UploadBusy(session) from None
-            yield _UploadFile(file)
+            yield _UploadFile(file, path, self._writeback)
         finally:
             os.close(file)
 
     async def hash_upload(self, session: str, hasher: Hasher, start: int, stop: int) -> None:
         await asyncio.to_thread(_hash_file, self._uploads / session, hasher, start, stop)
 
-    async def publish(self, session: str, digest: Digest) -> StoredBlob:
-        return await asyncio.to_thread(self._publish, session, digest)
+    async def publish(self, session: str, digest: Digest, size: int) -> StoredBlob:
+        return await asyncio.to_thread(self._publish, session, digest, size)
 
-    def _publish(self, session: str, digest: Digest) -> StoredBlob:
+    def _publish(self, session: str, digest: Digest, size: int) -> StoredBlob:
         shard = Path(digest.algorithm, digest.encoded[:2])
         key = shard / f"{digest.encoded}.{session}"
         source, target = self._uploads / session, self._blobs / key
         file = os.open(source, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o640)
         try:
+            if os.fstat(file).st_size != size:
+                raise UploadLost(session)
             with _no_room():
                 self._rename(source, target)
                 os.fsync(file)
                 if self._sync_renames:
                     sync_directory(target.parent)
-            return StoredBlob(str(key), digest, os.fstat(file).st_size)
+            return StoredBlob(str(key), digest, size)
         finally:
             os.close(file)
 
@@ -211,11 +223,14 @@ class FilesystemStore:
 class _UploadFile:
     """An open upload, written where it stands: page cache first, the disk at `publish`."""
 
-    __slots__ = ("_file", "_offset")
+    __slots__ = ("_file", "_offset", "_path", "_writeback", "_written_back")
 
-    def __init__(self, file: int) -> None:
+    def __init__(self, file: int, path: str, writeback: Writeback) -> None:
         self._file = file
+        self._path = path
+        self._writeback = writeback
         self._offset = 0
+        self._written_back = 0
 
     @property
     def size(self) -> int:
@@ -224,7 +239,7 @@ class _UploadFile:
     def rewind(self, offset: int) -> None:
         if self.size > offset:
             os.ftruncate(self._file, offset)
-        self._offset = offset
+        self._offset = self._written_back = offset
 
     def write(self, piece: bytes) -> None:
         with _no_room():
@@ -234,6 +249,9 @@ class _UploadFile:
                     self._file, memoryview(piece)[written:], self._offset + written
                 )
         self._offset += len(piece)
+        if self._offset - self._written_back >= STEP_BYTES:
+            self._writeback.begin(self._path, self._written_back, self._offset)
+            self._written_back = self._offset
 
 
 def _hash_file(path: Path, hasher: Hasher, start: int, stop: int) -> None:

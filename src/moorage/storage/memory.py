@@ -8,7 +8,13 @@ from contextlib import contextmanager
 from secrets import token_hex
 from typing import TYPE_CHECKING
 
-from moorage.storage.protocol import PIECE_BYTES, StoredBlob, UnfinishedUpload, UploadBusy
+from moorage.storage.protocol import (
+    PIECE_BYTES,
+    StoredBlob,
+    UnfinishedUpload,
+    UploadBusy,
+    UploadLost,
+)
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterable, AsyncIterator, Iterator
@@ -57,8 +63,11 @@ class MemoryStore:
     async def hash_upload(self, session: str, hasher: Hasher, start: int, stop: int) -> None:
         hasher.update(bytes(self._uploads[session].content[start:stop]))
 
-    async def publish(self, session: str, digest: Digest) -> StoredBlob:
-        buffer = self._uploads.pop(session, None) or _UploadBuffer()
+    async def publish(self, session: str, digest: Digest, size: int) -> StoredBlob:
+        buffer = self._uploads.get(session) or _UploadBuffer()
+        if buffer.size != size:
+            raise UploadLost(session)
+        self._uploads.pop(session, None)
         return self._keep(digest, bytes(buffer.content))
 
     async def discard(self, session: str) -> None:

@@ -90,6 +90,10 @@ class UploadBusy(Exception):
     """Another request is writing to this upload."""
 
 
+class UploadLost(Exception):
+    """The upload's bytes are not what they were: its process died while it was being finished."""
+
+
 @runtime_checkable
 class AppendableStore(BlobStore, Protocol):
     """The ability to grow a blob over several requests and then to give it its key, uncopied."""
@@ -104,8 +108,12 @@ class AppendableStore(BlobStore, Protocol):
     async def hash_upload(self, session: str, hasher: Hasher, start: int, stop: int) -> None:
         """Feed the upload's bytes from `start` to before `stop` to the hasher."""
 
-    async def publish(self, session: str, digest: Digest) -> StoredBlob:
-        """Give the finished upload its final key; it is durable when this returns."""
+    async def publish(self, session: str, digest: Digest, size: int) -> StoredBlob:
+        """Give the finished upload its final key; it is durable when this returns.
+
+        Raises:
+            UploadLost: there are not `size` bytes; nothing was changed.
+        """
 
     async def discard(self, session: str) -> None:
         """Drop the upload's bytes; none being there is no error."""

@@ -85,7 +85,8 @@ class ManifestPush:
 
     `digest` is what the client says the payload hashes to, or None when it gave a tag.
     `tags` are all set at once. `precondition` is called with the digest that the tag has before
-    (None: no such tag) and raises to refuse.
+    (None: no such tag) and raises to refuse. `pushed_at` is for imports, which keep the time of a
+    push elsewhere; None is now.
     """
 
     payload: bytes
@@ -93,6 +94,7 @@ class ManifestPush:
     digest: Digest | None
     tags: Sequence[TagName]
     precondition: Callable[[Digest | None], None] | None = None
+    pushed_at: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -219,7 +221,7 @@ class Manifests:
             _referrer(manifest, digest, len(push.payload)) if subject else None,
             len(push.payload),
             actor.name,
-            at,
+            at if push.pushed_at is None else push.pushed_at,
             push.payload,
         )
         assert row is not None  # RETURNING gives the row that was inserted

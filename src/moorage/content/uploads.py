@@ -17,7 +17,13 @@ from moorage.content.blobs import BlobVanished
 from moorage.content.changes import now
 from moorage.content.hashing import RunningHashes
 from moorage.spec.digests import Digest, digest_from, new_hasher
-from moorage.spec.errors import BlobUploadUnknown, DigestInvalid, RangeInvalid, SizeInvalid
+from moorage.spec.errors import (
+    BlobUploadUnknown,
+    DigestInvalid,
+    InsufficientStorage,
+    RangeInvalid,
+    SizeInvalid,
+)
 from moorage.spec.uploads import expected_chunk
 from moorage.storage.protocol import UploadBusy, UploadLost
 
@@ -283,15 +289,26 @@ class Uploads:
         if not await self._blobs.is_stored(digest):
             stored = await self._publish(upload, digest)
         try:
-            taken = await self._blobs.add(upload.repository, digest, stored, actor, upload.session)
+            taken = await self._add(upload, digest, stored, actor)
         except BlobVanished:
             stored = await self._publish(upload, digest)
-            taken = await self._blobs.add(upload.repository, digest, stored, actor, upload.session)
+            taken = await self._add(upload, digest, stored, actor)
         self._hashes.forget(upload.session)
         if stored is None:
             await self._store.discard(upload.session)
         elif not taken:
             await self._store.delete(stored.key)
+
+    async def _add(
+        self, upload: Upload, digest: Digest, stored: StoredBlob | None, actor: Actor
+    ) -> bool:
+        try:
+            return await self._blobs.add(upload.repository, digest, stored, actor, upload.session)
+        except InsufficientStorage:
+            # The catalogue certainly knows nothing of the bytes: give their room back.
+            if stored is not None:
+                await self._store.delete(stored.key)
+            raise
 
     async def _publish(self, upload: Upload, digest: Digest) -> StoredBlob:
         try:

@@ -8,9 +8,9 @@ Answers are read strictly: a header or a body that breaks the framing fails the 
 from __future__ import annotations
 
 import contextlib
+import select
 import socket
 import struct
-import time
 from typing import TYPE_CHECKING, Self
 
 from tests.support.wire import Answer, Headers
@@ -47,13 +47,15 @@ class RawConnection:
             self.socket.sendall(data)
 
     def drip(self, pieces: Iterable[bytes], seconds: float) -> bool:
-        """Send pieces with a pause after each; False once the server has hung up."""
+        """Send pieces with a pause after each; False once the server answers or hangs up."""
         for piece in pieces:
             try:
                 self.socket.sendall(piece)
             except (BrokenPipeError, ConnectionResetError):
                 return False
-            time.sleep(seconds)
+            readable, _, _ = select.select([self.socket], [], [], seconds)
+            if readable:
+                return False
         return True
 
     def finish_sending(self) -> None:

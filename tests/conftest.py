@@ -29,6 +29,11 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         metavar="N",
         help="how often tests/durability kills a registry that is being pushed to (default 25)",
     )
+    parser.addoption(
+        "--seed",
+        metavar="S",
+        help="what tests/durability takes its random choices from (default: another each time)",
+    )
 
 
 def pytest_configure() -> None:

@@ -109,7 +109,7 @@ class Uploads:
         return upload
 
     async def find(self, repository: RepositoryName, session: str) -> Upload:
-        """The session as it stands (end-13).
+        """The session as the catalogue has it.
 
         Raises:
             BlobUploadUnknown: there is none of this name in this repository.
@@ -119,6 +119,18 @@ class Uploads:
             raise BlobUploadUnknown
         received, digest_so_far = row
         return Upload(session, repository, received, Digest(digest_so_far))
+
+    async def status(self, repository: RepositoryName, session: str) -> Upload:
+        """How far the session is (end-13); never further than there are bytes.
+
+        Raises:
+            BlobUploadUnknown: there is none of this name in this repository.
+        """
+        try:
+            async with self._held(repository, session) as (upload, _):
+                return upload
+        except UploadConflict as conflict:
+            return conflict.upload
 
     async def append(self, repository: RepositoryName, session: str, chunk: Chunk) -> Upload:
         """Take a chunk (end-5), all of it or as much as arrives.

@@ -52,6 +52,7 @@ class SQLiteDatabase:
         self._path.parent.mkdir(parents=True, exist_ok=True)
         self._writer = self._connect()
         self._writer.execute("PRAGMA foreign_keys = ON")
+        self._writer.execute("PRAGMA busy_timeout = 0")  # `_begin` waits, without blocking the loop
         await self._begin()
         self._migrate()
         self._reader = self._connect()
@@ -139,7 +140,6 @@ class SQLiteDatabase:
     async def _begin(self) -> None:
         """Take the write lock, waiting for other processes without blocking this one."""
         retry, waited = FIRST_RETRY_SECONDS, 0.0
-        self._writer.execute("PRAGMA busy_timeout = 0")
         while True:
             try:
                 self._writer.execute("BEGIN IMMEDIATE")
@@ -159,9 +159,13 @@ class SQLiteDatabase:
     def _write(self, batch: list[_Waiting[Any]]) -> None:
         """Run the batch and commit it: one event loop step, so nothing sees a half of it."""
         try:
-            for waiting in batch:
-                waiting.run(self._writer, self._transaction)
-            self._writer.execute("COMMIT")
+            if len(batch) == 1:
+                kept = batch[0].run_alone(self._transaction)
+            else:
+                kept = True
+                for waiting in batch:
+                    waiting.run_among_others(self._writer, self._transaction)
+            self._writer.execute("COMMIT" if kept else "ROLLBACK")
         except sqlite3.Error as error:
             if self._writer.in_transaction:
                 self._writer.execute("ROLLBACK")
@@ -204,28 +208,32 @@ class _Waiting(Generic[T]):
         self.result = result
         self._refused: BaseException | None = None
 
-    def run(self, connection: sqlite3.Connection, transaction: Transaction) -> None:
-        """Do the work in a savepoint; a refusal undoes this work and no other.
+    def run_alone(self, transaction: Transaction) -> bool:
+        """Do the work; False if it was refused and the transaction must be undone.
 
         Raises:
-            sqlite3.Error: the database refused; the whole batch must be undone.
+            sqlite3.Error: the database itself refused.
         """
-        connection.execute("SAVEPOINT work")
         try:
             self._outcome = _run_without_waiting(self.work(transaction))
         except sqlite3.IntegrityError as error:
-            self._undo(connection, error)
+            self._refused = error
         except sqlite3.Error:
             raise
         except Exception as error:  # noqa: BLE001 (it is the asker's, and is handed over in settle)
-            self._undo(connection, error)
-        else:
-            connection.execute("RELEASE work")
+            self._refused = error
+        return self._refused is None
 
-    def _undo(self, connection: sqlite3.Connection, error: BaseException) -> None:
-        connection.execute("ROLLBACK TO work")
+    def run_among_others(self, connection: sqlite3.Connection, transaction: Transaction) -> None:
+        """Do the work in a savepoint; a refusal undoes this work and no other.
+
+        Raises:
+            sqlite3.Error: the database itself refused; the whole batch must be undone.
+        """
+        connection.execute("SAVEPOINT work")
+        if not self.run_alone(transaction):
+            connection.execute("ROLLBACK TO work")
         connection.execute("RELEASE work")
-        self._refused = error
 
     def settle(self) -> None:
         """Tell the asker, now that the batch is committed."""

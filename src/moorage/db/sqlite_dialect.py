@@ -18,7 +18,8 @@ _SCHEMA_WORDS = {
 @cache
 def statement(sql: str) -> str:
     """A statement with `$1` placeholders as SQLite numbers them. Statements are a closed set."""
-    return _PARAMETER.sub(r"?\1", sql)
+    # SQLite learned the standard's name only in 3.44.
+    return _PARAMETER.sub(r"?\1", sql).replace("string_agg(", "group_concat(")
 
 
 def schema(sql: str) -> str:

@@ -108,6 +108,12 @@ _NAME_STARTS = len("/v2/")
 
 def match(path: str) -> Match | None:
     """The resource that a decoded path names, or None."""
+    found = _in_repository(path)
+    # "/v2/manifests/latest" is no manifest of a repository without a name.
+    return found if found is not None and found.repository else _FIXED.get(path)
+
+
+def _in_repository(path: str) -> Match | None:
     before, _, last = path.rpartition("/")
     before, _, word = before.rpartition("/")
     if word == "uploads" and before.endswith("/blobs"):
@@ -120,4 +126,4 @@ def match(path: str) -> Match | None:
     found = _BY_WORD.get(word)
     if found is not None and last:
         return Match(found, before[_NAME_STARTS:], last)
-    return _FIXED.get(path)
+    return None

@@ -79,7 +79,7 @@ async def finish_upload(registry: Registry, call: Call) -> Reply:
 
 async def get_upload(registry: Registry, call: Call) -> Reply:
     """How far the upload is."""
-    upload = await registry.content.uploads.find(call.repository, _session(call))
+    upload = await registry.content.uploads.status(call.repository, _session(call))
     return Reply(204, _session_headers(registry, upload))
 
 

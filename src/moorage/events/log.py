@@ -3,9 +3,10 @@
 
 from __future__ import annotations
 
-import json
 from typing import TYPE_CHECKING
 from uuid import uuid4
+
+import msgspec
 
 if TYPE_CHECKING:
     from moorage.content.changes import Actor, Change
@@ -15,6 +16,9 @@ _APPEND = """
     INSERT INTO events (id, at, actor, action, repository, target, detail)
     VALUES ($1, $2, $3, $4, $5, $6, $7)
 """
+
+# A digest is a kind of text that the encoder does not know.
+_to_json = msgspec.json.Encoder(enc_hook=str).encode
 
 
 class EventLog:
@@ -35,5 +39,5 @@ class EventLog:
             change.action,
             change.repository,
             change.target,
-            json.dumps(detail, separators=(",", ":")),
+            _to_json(detail).decode(),
         )

@@ -105,8 +105,8 @@ class Tags:
 
     maxtags: int = setting(
         Integer(1, 100_000),
-        10_000,
+        50_000,
         "How many tags one page of `/v2/<name>/tags/list` holds at most.",
         bounds="distribution 3 has 1000, distribution 2 no limit. Many scripts do not follow "
-        "`Link` headers, so the page is as large as is cheap: 10,000 tags are about 200 KB.",
+        "`Link` headers, so the page is as large as is cheap: 50,000 tags are about 1 MB and 10 ms.",
     )

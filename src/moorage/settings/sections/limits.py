@@ -108,5 +108,5 @@ class Tags:
         50_000,
         "How many tags one page of `/v2/<name>/tags/list` holds at most.",
         bounds="distribution 3 has 1000, distribution 2 no limit. Many scripts do not follow "
-        "`Link` headers, so the page is as large as is cheap: 50,000 tags are about 1 MB and 10 ms.",
+        "`Link` headers, so the page is as large as is cheap: 50,000 tags are about a megabyte.",
     )

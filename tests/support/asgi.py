@@ -9,15 +9,20 @@ while a request does.
 from __future__ import annotations
 
 import asyncio
+import json
 import os
 from collections import deque
 from typing import TYPE_CHECKING, Self
 from urllib.parse import unquote
 
+from moorage.app import create_app
+from moorage.settings import load
+from tests.support.registry import merge
 from tests.support.wire import Answer, Headers
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Coroutine, Sequence
+    from collections.abc import Callable, Coroutine, Mapping, Sequence
+    from pathlib import Path
     from typing import Any
 
     from moorage.http.types import ASGIApp, Message, Scope
@@ -27,6 +32,19 @@ if TYPE_CHECKING:
 ZERO_COPY = "http.response.zerocopysend"
 # The application is stuck if it neither replies nor asks for more of the body; a busy machine is not.
 STUCK_SECONDS = 60.0
+
+
+def registry_app(folder: Path, config: Mapping[str, object] | None = None) -> ASGIApp:
+    """The whole registry with its data in a folder; `config` is merged over the defaults."""
+    defaults: dict[str, object] = {
+        "storage": {
+            "filesystem": {"rootdirectory": str(folder / "data")},
+            "delete": {"enabled": True},
+        }
+    }
+    path = folder / "config.yml"
+    path.write_text(json.dumps(merge(defaults, config or {})))
+    return create_app(load(path, {}).settings)
 
 
 class Unanswered(Exception):

@@ -176,14 +176,15 @@ class Wire:
 
     def _connect(self) -> http.client.HTTPConnection:
         if self._connection is None:
-            if self.secure:
-                self._connection = http.client.HTTPSConnection(
+            connection = (
+                http.client.HTTPSConnection(
                     self.host, self.port, timeout=self.seconds, context=self.tls
                 )
-            else:
-                self._connection = http.client.HTTPConnection(
-                    self.host, self.port, timeout=self.seconds
-                )
+                if self.secure
+                else http.client.HTTPConnection(self.host, self.port, timeout=self.seconds)
+            )
+            connection.connect()
+            self._connection = connection
         return self._connection
 
     def _exchange(

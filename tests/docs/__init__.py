@@ -1,0 +1,2 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The documents are true: what they name exists, what they show can be run."""

@@ -167,7 +167,11 @@ class TLSChannel:
         try:
             while self._incoming.pending or self._tls.pending():
                 read = self._tls.read(_RECORD_BYTES, plaintext[filled:])
-                filled += cast("int", read)  # the stubs know the form without a buffer only
+                count = cast("int", read)  # the stubs know the form without a buffer only
+                if not count:  # close_notify: the client said that it sends no more
+                    finished = True
+                    break
+                filled += count
         except ssl.SSLWantReadError:
             pass
         except ssl.SSLZeroReturnError:

@@ -73,6 +73,7 @@ class Connection:
         self._linger_left = 0
         self.wire = Wire(
             server.loop,
+            server.poller,
             channel,
             write_patience=server.limits.body_seconds,
             on_input=self._on_input,

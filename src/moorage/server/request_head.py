@@ -72,7 +72,7 @@ def _unusual_request_line(line: bytes) -> RequestLine:
     found = _OTHER_FORM.fullmatch(line)
     if found is None:
         if _ANY_VERSION.fullmatch(line) and b" HTTP/1." not in line:
-            raise RefusedError(505, "this server speaks HTTP/1.1")
+            raise RefusedError(400, "this server speaks HTTP/1.1 only")
         raise RefusedError(400, "the request line is malformed")
     method, path, query, minor = found.groups(b"")
     path = path or b"/"
@@ -137,7 +137,7 @@ def _chunked(value: bytes, *, again: bool) -> bool:
     if again:
         raise RefusedError(400, "Transfer-Encoding must be given once")
     if value.lower() != b"chunked":
-        raise RefusedError(501, "the only supported Transfer-Encoding is chunked")
+        raise RefusedError(400, "the only supported Transfer-Encoding is chunked")
     return True
 
 

@@ -60,6 +60,8 @@ def serve(app_factory: AppFactory, options: ServerOptions) -> int:
 
     def work(link: WorkerLink | None) -> int:
         own = listeners[link.number if link else 0]
+        # an open copy, even unused, would keep another worker's port open while that one drains
+        close_listeners([others for others in listeners if others != own])
         announce = ready if link is None else link.announce
         worker = Worker(app_factory, options, own, certificates, announce, link)
         return uvloop.run(worker.run())

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from moorage.server.channel import Channel, PlainChannel, TLSBuffers, TLSChannel
 from moorage.server.connection import Address, Connection
+from moorage.server.poller import Poller
 from moorage.server.response_head import preamble
 
 if TYPE_CHECKING:
@@ -57,6 +58,7 @@ class Server:
         """New connections wait because all are busy."""
         self.waste = bytearray(_WASTE_BYTES)
         self.loop = asyncio.get_running_loop()
+        self.poller = Poller(self.loop)
         self._listeners = list(listeners)
         self._certificates = certificates
         self._buffers = TLSBuffers()
@@ -190,6 +192,7 @@ class Server:
         busy = [connection for connection in left if connection.exchange is not None]
         for connection in left:
             connection.wire.abort()
+        self.poller.close()
         return len(busy)
 
 

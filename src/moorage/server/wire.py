@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from moorage.server.channel import Channel
+    from moorage.server.poller import Poller
 
 NEVER: Final = math.inf
 
@@ -40,14 +41,15 @@ class Wire:
     """One client's channel on an event loop."""
 
     __slots__ = (
-        "_fileno", "_input", "_loop", "_on_closed", "_on_input", "_readable", "_turn_bytes",
-        "_unsent", "_waited", "_writable", "channel", "closed", "peer_finished", "read_deadline",
-        "write_deadline", "write_patience",
+        "_fileno", "_input", "_loop", "_on_closed", "_on_input", "_poller", "_readable",
+        "_turn_bytes", "_unsent", "_waited", "_writable", "channel", "closed", "peer_finished",
+        "read_deadline", "write_deadline", "write_patience",
     )  # fmt: skip
 
     def __init__(
         self,
         loop: asyncio.AbstractEventLoop,
+        poller: Poller,
         channel: Channel,
         *,
         write_patience: float,
@@ -61,6 +63,7 @@ class Wire:
         self.read_deadline = self.write_deadline = NEVER
         self.write_patience = write_patience
         self._loop = loop
+        self._poller = poller
         self._fileno = channel.socket.fileno()
         self._on_input = on_input
         self._on_closed = on_closed
@@ -78,13 +81,13 @@ class Wire:
         """Input that nobody awaits is announced by `on_input`."""
         if not self._input and not self.closed:
             self._input = True
-            self._loop.add_reader(self._fileno, self._input_ready)
+            self._poller.add_reader(self._fileno, self._input_ready)
 
     def pause_input(self) -> None:
         """Input waits in the kernel."""
         if self._input:
             self._input = False
-            self._loop.remove_reader(self._fileno)
+            self._poller.remove_reader(self._fileno)
 
     def _input_ready(self) -> None:
         if self._readable is None:
@@ -177,7 +180,7 @@ class Wire:
             raise ClientGoneError
         self._turn_bytes = 0
         self._writable = self._loop.create_future()
-        self._loop.add_writer(self._fileno, self._room)
+        self._poller.add_writer(self._fileno, self._room)
         self.write_deadline = self._loop.time() + self.write_patience
         try:
             await self._writable
@@ -185,7 +188,7 @@ class Wire:
             self._writable = None
             self.write_deadline = NEVER
             if not self.closed:
-                self._loop.remove_writer(self._fileno)
+                self._poller.remove_writer(self._fileno)
         if self.closed:
             raise ClientGoneError
 
@@ -215,7 +218,7 @@ class Wire:
             return
         self.closed = True
         self.pause_input()
-        self._loop.remove_writer(self._fileno)
+        self._poller.remove_writer(self._fileno)
         self.channel.socket.close()
         self.wake_reader()
         self._room()

@@ -30,14 +30,14 @@ def head(
 
 def test_preamble() -> None:
     """Status line and an IMF-fixdate."""
-    assert preamble(404, 0) == b"HTTP/1.1 404 Not Found\r\ndate: Thu, 01 Jan 1970 00:00:00 GMT"
+    assert preamble(404, 0) == b"HTTP/1.1 404 Not Found\r\nDate: Thu, 01 Jan 1970 00:00:00 GMT"
 
 
 def test_content_length_is_kept() -> None:
     """The application's length is the framing, and the connection stays open."""
     data, length, chunked, keep_alive = head((b"content-length", b"7"), (b"x", b"y"))
 
-    assert data == OPENING + b"\r\nx: y\r\ncontent-length: 7\r\n\r\n"
+    assert data == OPENING + b"\r\nX: y\r\nContent-Length: 7\r\n\r\n"
     assert (length, chunked, keep_alive) == (7, False, True)
 
 
@@ -45,7 +45,7 @@ def test_chunks_without_a_length() -> None:
     """HTTP/1.1 gets chunks, whatever transfer encoding the application names."""
     data, length, chunked, keep_alive = head((b"transfer-encoding", b"gzip"))
 
-    assert data == OPENING + b"\r\ntransfer-encoding: chunked\r\n\r\n"
+    assert data == OPENING + b"\r\nTransfer-Encoding: chunked\r\n\r\n"
     assert (length, chunked, keep_alive) == (None, True, True)
 
 
@@ -53,7 +53,7 @@ def test_http_1_0_ends_with_the_connection() -> None:
     """HTTP/1.0 has no chunks: the body ends with the connection."""
     data, length, chunked, keep_alive = head(version="1.0")
 
-    assert data == OPENING + b"\r\nconnection: close\r\n\r\n"
+    assert data == OPENING + b"\r\nConnection: close\r\n\r\n"
     assert (length, chunked, keep_alive) == (None, False, False)
 
 
@@ -61,7 +61,7 @@ def test_head_keeps_the_length_of_get() -> None:
     """HEAD announces the length and has no body."""
     data, length, chunked, _ = head((b"content-length", b"7"), bodyless=True)
 
-    assert b"content-length: 7\r\n" in data
+    assert b"Content-Length: 7\r\n" in data
     assert (length, chunked) == (0, False)
 
 
@@ -77,7 +77,7 @@ def test_close_is_said_once() -> None:
     """An application that closes, and a server that does, give one field."""
     data, _, _, keep_alive = head((b"connection", b"Close"), keep_alive=False)
 
-    assert data.count(b"connection: close") == 1
+    assert data.count(b"Connection: close") == 1
     assert not keep_alive
 
 
@@ -95,4 +95,4 @@ def test_short_response() -> None:
     data = short_response(431, "too large")
 
     assert data.startswith(b"HTTP/1.1 431 Request Header Fields Too Large\r\n")
-    assert data.endswith(b"content-length: 10\r\nconnection: close\r\n\r\ntoo large\n")
+    assert data.endswith(b"Content-Length: 10\r\nConnection: close\r\n\r\ntoo large\n")

@@ -60,7 +60,7 @@ def test_small_reply_is_one_write() -> None:
         data = raw.socket.recv(65536)
         raw.socket.close()
 
-    assert data.startswith(b"HTTP/1.1 200 OK\r\ndate: ")
+    assert data.startswith(b"HTTP/1.1 200 OK\r\nDate: ")
     assert data.endswith(b"\r\n\r\nhi")
 
 
@@ -81,9 +81,9 @@ def test_chunks() -> None:
 @pytest.mark.parametrize(
     ("request_bytes", "status", "headers", "ending"),
     [
-        (HEAD, 200, [(b"content-length", b"5")], b"content-length: 5\r\n\r\n"),
+        (HEAD, 200, [(b"content-length", b"5")], b"Content-Length: 5\r\n\r\n"),
         (GET, 204, [(b"content-length", b"5")], b"GMT\r\n\r\n"),
-        (GET, 304, [(b"etag", b'"a"')], b'etag: "a"\r\n\r\n'),
+        (GET, 304, [(b"etag", b'"a"')], b'ETag: "a"\r\n\r\n'),
         (HEAD, 200, [], b"GMT\r\n\r\n"),
     ],
 )

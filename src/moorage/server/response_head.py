@@ -9,6 +9,7 @@ field is a refused response, so no value can smuggle a second one in.
 from __future__ import annotations
 
 from email.utils import formatdate
+from functools import lru_cache
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Final
 
@@ -22,6 +23,10 @@ _OURS: Final = frozenset((b"content-length", b"transfer-encoding", b"connection"
 _PHRASES: Final = {status.value: status.phrase.encode("ascii") for status in HTTPStatus}
 
 
+_ACRONYMS: Final = {
+    word.lower(): word for word in (b"API", b"ETag", b"OCI", b"TE", b"UUID", b"WWW")
+}
+
 ResponseHead = tuple[bytes, int | None, bool, bool]
 """The bytes to send; how much content follows (None: in chunks or until the end of the connection);
 whether in chunks; whether the connection stays open."""
@@ -30,11 +35,20 @@ whether in chunks; whether the connection stays open."""
 def preamble(status: int, now: float) -> bytes:
     """Status line and Date, to which the fields of the response are added."""
     phrase = _PHRASES.get(status, b"")
-    return b"HTTP/1.1 %d %b\r\ndate: %b" % (
+    return b"HTTP/1.1 %d %b\r\nDate: %b" % (
         status,
         phrase,
         formatdate(now, usegmt=True).encode(),
     )
+
+
+@lru_cache(maxsize=256)  # an application has some dozen of them
+def spelled(name: bytes) -> bytes:
+    """A field's name as people write it.
+
+    Names mean the same in any case, but scripts look for `Docker-Content-Digest` with grep.
+    """
+    return b"-".join(_ACRONYMS.get(part, part.capitalize()) for part in name.split(b"-"))
 
 
 def response_head(
@@ -56,17 +70,17 @@ def response_head(
             elif name == b"connection" and b"close" in value.lower():
                 keep_alive = False
         else:
-            lines.append(b"%b: %b" % (name, value))
+            lines.append(b"%b: %b" % (spelled(name), value))
     chunked = False
     if length is not None:
-        lines.append(b"content-length: %d" % length)
+        lines.append(b"Content-Length: %d" % length)
     elif not bodyless:
         chunked = version == "1.1"
         keep_alive = keep_alive and chunked
         if chunked:
-            lines.append(b"transfer-encoding: chunked")
+            lines.append(b"Transfer-Encoding: chunked")
     if not keep_alive:
-        lines.append(b"connection: close")
+        lines.append(b"Connection: close")
     together = b"".join(lines)
     if b"\n" in together or b"\r" in together or b"\0" in together:
         raise ValueError("a header of the response contains a line break or a zero byte")
@@ -80,10 +94,10 @@ def short_response(status: int, text: str) -> bytes:
     return b"HTTP/1.1 %d %b\r\n%b: %b\r\n%b: %d\r\n%b: close\r\n\r\n%b" % (
         status,
         _PHRASES.get(status, b""),
-        b"content-type",
+        b"Content-Type",
         b"text/plain; charset=utf-8",
-        b"content-length",
+        b"Content-Length",
         len(content),
-        b"connection",
+        b"Connection",
         content,
     )

@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+import errno
+import os
 import tempfile
 from pathlib import Path
 from secrets import token_bytes
@@ -13,6 +15,7 @@ from moorage.access.signing_key import load_or_create_key
 from moorage.access.tokens import MIN_KEY_BYTES
 from moorage.content.rules import NO_RULES, LayerURLs, ManifestRules
 from moorage.content.service import build_content
+from moorage.db import sqlite_file
 from moorage.db.sqlite import SQLiteDatabase
 from moorage.distribution.dispatch import Distribution
 from moorage.distribution.in_flight import UploadsInFlight
@@ -22,6 +25,9 @@ from moorage.front import FrontDoor, RequestObserver
 from moorage.http.addresses import Addresses
 from moorage.http.application import Application
 from moorage.life import RegistryLife
+from moorage.settings.sections.storage import DATABASE_NAME
+from moorage.spec.errors import Unavailable
+from moorage.storage import directories
 from moorage.storage.filesystem import FilesystemStore
 from moorage.storage.memory import MemoryStore
 
@@ -40,8 +46,11 @@ TOKEN_KEY_FILE = "token.key"  # noqa: S105 (a file's name)
 
 def create_app(settings: Settings, access_log: AccessLog | None = None) -> Application:
     """The registry that the settings describe, as an ASGI application."""
-    database, store, content = build_heart(settings)
+    if not settings.storage.maintenance.readonly.enabled:
+        refuse_unwritable(settings)
     access = build_access(settings)
+    memory = Path(tempfile.mkdtemp(prefix="moorage-")) if settings.sqlite_path is None else None
+    database, store, content = build_heart(settings, memory)
     prefix = settings.http.prefix
     addresses = Addresses(settings.http.trustedproxies, settings.http.host or "", prefix)
     limits = settings.limits
@@ -61,7 +70,9 @@ def create_app(settings: Settings, access_log: AccessLog | None = None) -> Appli
         read_only=settings.storage.maintenance.readonly.enabled,
         deletes=settings.storage.delete.enabled,
     )
-    life = RegistryLife(database, store, content, access, settings.storage.maintenance)
+    life = RegistryLife(
+        database, store, content, access, settings.storage.maintenance, forgotten=memory
+    )
     front = FrontDoor(Distribution(registry), access, life, prefix)
     observer = RequestObserver(access_log, addresses)
     headers = [
@@ -72,9 +83,18 @@ def create_app(settings: Settings, access_log: AccessLog | None = None) -> Appli
     return Application(front, life, observer, headers)
 
 
-def build_heart(settings: Settings) -> tuple[Database, AppendableStore, Content]:
-    """The content over its database and store, not yet started: what commands work with too."""
-    path = settings.sqlite_path or Path(tempfile.mkdtemp(prefix="moorage-")) / "moorage.db"
+def build_heart(
+    settings: Settings, memory: Path | None = None
+) -> tuple[Database, AppendableStore, Content]:
+    """The content over its database and store, not yet started: what commands work with too.
+
+    `memory` is a folder for the database of a registry that forgets everything when it stops.
+    """
+    path = settings.sqlite_path
+    if path is None:
+        if memory is None:
+            raise ValueError("a registry in memory needs a folder for its database")
+        path = memory / DATABASE_NAME
     database = SQLiteDatabase(path)
     store = build_store(settings)
     content = build_content(
@@ -85,6 +105,23 @@ def build_heart(settings: Settings) -> tuple[Database, AppendableStore, Content]
         rules=manifest_rules(settings.validation),
     )
     return database, store, content
+
+
+def refuse_unwritable(settings: Settings) -> None:
+    """Say at the start what the first push would otherwise find out.
+
+    Raises:
+        Unavailable: what is there already cannot be written.
+    """
+    missing = PermissionError(errno.EACCES, os.strerror(errno.EACCES))
+    if settings.storage.inmemory is None:
+        root = settings.storage.filesystem.rootdirectory
+        for folder in (root, root / "uploads", root / "blobs"):
+            if folder.is_dir() and not os.access(folder, os.W_OK | os.X_OK):
+                raise directories.unusable(root, missing)
+    database = settings.sqlite_path
+    if database is not None and database.is_file() and not os.access(database, os.W_OK):
+        raise sqlite_file.unusable(database, missing)
 
 
 def manifest_rules(validation: Validation) -> ManifestRules:
@@ -127,8 +164,15 @@ def token_key(settings: Settings) -> bytes:
     if settings.storage.inmemory is not None:
         return token_bytes(MIN_KEY_BYTES)
     root = settings.storage.filesystem.rootdirectory
-    root.mkdir(parents=True, exist_ok=True)
-    return load_or_create_key(root / TOKEN_KEY_FILE)
+    directories.make_root(root)
+    path = root / TOKEN_KEY_FILE
+    try:
+        return load_or_create_key(path)
+    except OSError as error:
+        raise Unavailable(
+            f"the token key {path} cannot be used: {error.strerror}: let the user that the "
+            "registry runs as read it and write its folder"
+        ) from error
 
 
 def boot_id() -> str:

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import asyncio
+import shutil
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
@@ -11,6 +12,8 @@ from moorage.content.changes import now
 from moorage.observe.logs import get_logger
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from moorage.access.service import AccessService
     from moorage.content.service import Content
     from moorage.db.protocol import Database
@@ -30,20 +33,28 @@ class RegistryLife:
         content: Content,
         access: AccessService,
         maintenance: Maintenance,
+        *,
+        forgotten: Path | None = None,
     ) -> None:
+        """`forgotten` is a folder to remove at the end: that of a registry in memory."""
         self._database = database
         self._store = store
         self._content = content
         self._access = access
         self._maintenance = maintenance
+        self._forgotten = forgotten
         self._purging: asyncio.Task[None] | None = None
         self._ready = False
         self._log = get_logger("moorage")
 
     async def start(self) -> None:
         """Open database and store; from here on requests can be answered."""
-        await self._store.start()
-        await self._database.start()
+        try:
+            await self._store.start()
+            await self._database.start()
+        except BaseException:
+            self._forget()
+            raise
         purging = self._maintenance.uploadpurging
         if purging.enabled and not self._maintenance.readonly.enabled:
             self._purging = asyncio.create_task(self._purge_regularly())
@@ -58,6 +69,11 @@ class RegistryLife:
                 await self._purging
         await self._database.close()
         self._access.close()
+        self._forget()
+
+    def _forget(self) -> None:
+        if self._forgotten is not None:
+            shutil.rmtree(self._forgotten, ignore_errors=True)
 
     async def is_ready(self) -> bool:
         """Whether requests can be answered, database included."""

@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+import itertools
+
 import argon2
 import pytest
 from argon2.low_level import Type
@@ -34,6 +36,7 @@ def argon2_hash(kind: Type) -> str:
         argon2_hash(Type.I),
         argon2_hash(Type.D),
     ],
+    ids=["2b", "2y", "2a", "argon2id", "argon2i", "argon2d"],
 )
 def test_right_and_wrong_passwords(hashed: str) -> None:
     """Every accepted scheme tells the right password from a wrong one."""
@@ -45,7 +48,11 @@ def test_right_and_wrong_passwords(hashed: str) -> None:
     assert not stored.verify(b"secret\0")
 
 
-@pytest.mark.parametrize("hashed", [BCRYPT, argon2_hash(Type.ID), argon2_hash(Type.D)])
+@pytest.mark.parametrize(
+    "hashed",
+    [BCRYPT, argon2_hash(Type.ID), argon2_hash(Type.D)],
+    ids=["bcrypt", "argon2id", "argon2d"],
+)
 def test_decoys_cost_the_same_and_match_nothing(hashed: str) -> None:
     """A decoy is a valid hash with the same scheme and cost, and another one each time."""
     stored = parse_hash(hashed)
@@ -130,6 +137,7 @@ def test_argon2_costs_out_of_bounds_are_refused(cost: int) -> None:
         ("$argon2id$v=19$m=99999999,t=1,p=1$YWJjZGVmZ2g$YWJjZGVmZ2g", "memory"),
         ("$argon2id$v=19$m=8,t=65,p=1$YWJjZGVmZ2g$YWJjZGVmZ2g", "time cost"),
     ],
+    ids=map(str, itertools.count()),  # the hashes are others in every process
 )
 def test_other_hashes_are_refused(hashed: str, reason: str) -> None:
     """Unsafe, damaged and absurdly slow hashes are refused with the reason, never with the hash."""

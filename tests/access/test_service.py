@@ -160,13 +160,38 @@ def test_a_closed_registry_challenges_with_basic(closed: AccessService) -> None:
 
 
 def test_everybody_pulls_where_that_is_set(public: AccessService) -> None:
-    """Without credentials pull and catalog are allowed, and nothing that changes anything."""
-    nobody = authenticate(public, None)
+    """An anonymous token grants pull and the catalog, and nothing that changes anything."""
+    asked = [
+        Scope("repository", "a/b", ("pull", "push", "delete")),
+        Scope("registry", "catalog", ("catalog",)),
+    ]
+    token, _ = public.issue_token(ANONYMOUS, asked)
+    nobody = authenticate(public, f"Bearer {token}")
 
     assert public.allows(nobody, "pull", REPOSITORY)
     assert public.allows(nobody, "catalog", None)
+    assert public.sees(nobody, REPOSITORY)
     assert not public.allows(nobody, "push", REPOSITORY)
     assert not public.allows(nobody, "delete", REPOSITORY)
+
+
+@pytest.mark.parametrize("authorization", [None, "", "Basic Og=="])
+def test_nobody_pulls_without_a_token(public: AccessService, authorization: str | None) -> None:
+    """A client must meet the challenge on its first request, or it never logs in to push."""
+    nobody = authenticate(public, authorization)
+
+    assert nobody == ANONYMOUS
+    assert not public.allows(nobody, "pull", REPOSITORY)
+    assert not public.allows(nobody, "catalog", None)
+    assert not public.sees(nobody, REPOSITORY)
+
+
+def test_basic_without_a_token_is_enough(public: AccessService) -> None:
+    """A user may send name and password with each request and needs no token."""
+    alice = authenticate(public, basic("alice", "secret"))
+
+    assert alice == ALICE
+    assert public.allows(alice, "push", REPOSITORY)
 
 
 def test_the_ping_still_asks_for_credentials(public: AccessService) -> None:
@@ -268,7 +293,7 @@ def test_tokens_end_with_their_time(tmp_path: Path) -> None:
             authenticate(service, f"Bearer {token}")
 
 
-@pytest.mark.parametrize("content", ["", entry("alice", "new")])
+@pytest.mark.parametrize("content", ["", entry("alice", "new")], ids=["removed", "changed"])
 def test_tokens_end_with_the_password(tmp_path: Path, content: str) -> None:
     """The tokens of a user who was removed or has a new password are refused at once."""
     clock = Clock()
@@ -305,7 +330,8 @@ def test_anonymous_refusals_name_the_scope(
     assert challenge_of(refusal) == f'{BEARER},scope="{scope}"'
     expected = [{"Type": "repository", "Name": "a/b", "Action": action} for action in actions]
     assert refusal.detail == expected
-    assert "Log in" in refusal.message
+    advice = f"{BASE_URL}/token" if action == "pull" else "Log in"
+    assert advice in refusal.message
 
 
 def test_refusals_of_the_catalog(public: AccessService) -> None:

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import importlib
 import json
 import os
 import subprocess
@@ -12,7 +13,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from moorage import __version__
-from moorage.cli.main import COMMANDS
+from moorage.cli.main import COMMANDS, Command
 from moorage.settings.reference import markdown
 
 if TYPE_CHECKING:
@@ -45,6 +46,18 @@ def test_help_and_version_work() -> None:
     assert moorage("--version").stdout == f"moorage {__version__}\n"
 
 
+@pytest.mark.parametrize("command", [row.word for row in COMMANDS])
+def test_help_breaks_lines_where_the_terminal_ends(command: str) -> None:
+    """No sentence of a help is broken where it was broken in our source."""
+    shown = moorage(command, "--help", environ={"COLUMNS": "400"})
+    texts = [line.strip("│ ") for line in shown.stdout.splitlines() if line.startswith("│")]
+
+    assert shown.returncode == 0
+    assert shown.stdout.startswith(f"Usage: moorage {command}")
+    assert texts
+    assert all(text.endswith((".", "]", ")")) for text in texts), texts
+
+
 def test_help_imports_no_command() -> None:
     """Listing the commands costs the import of none of them, nor of the settings."""
     program = (
@@ -52,7 +65,7 @@ def test_help_imports_no_command() -> None:
         "from moorage.cli.main import run\n"
         "run(['--help'])\n"
         "sys.exit(' '.join(m for m in sys.modules if m.startswith('moorage.')"
-        " and m not in ('moorage.cli', 'moorage.cli.main')) or 0)\n"
+        " and m not in ('moorage.cli', 'moorage.cli.main', 'moorage.cli.help_text')) or 0)\n"
     )
     result = subprocess.run(
         [sys.executable, "-c", program], capture_output=True, text=True, check=False, timeout=30
@@ -69,6 +82,12 @@ def test_a_wrong_command_line_is_refused_in_words() -> None:
         assert result.returncode != 0
         assert "Error" in result.stdout + result.stderr
         assert "Traceback" not in result.stdout + result.stderr
+
+
+@pytest.mark.parametrize("row", COMMANDS, ids=lambda row: row.word)
+def test_each_row_has_a_command(row: Command) -> None:
+    """No row names a module that is not there, or that has no command."""
+    assert callable(importlib.import_module(f"moorage.cli.{row.module}").command)
 
 
 def test_each_row_has_its_own_word_and_module() -> None:

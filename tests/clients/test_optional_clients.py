@@ -111,6 +111,27 @@ def test_crane_appends_layers(
     assert len(json.loads(stored(wire, repository, "two"))["layers"]) == 2
 
 
+def test_crane_anonymous_pull(
+    sandbox: Sandbox, readable: RunningRegistry, account: Account, repository: str, tmp_path: Path
+) -> None:
+    """Where everybody may read, a stranger pulls and lists, and cannot push."""
+    crane = client("crane")
+    (tmp_path / "file").write_text("content")
+    sandbox.run("tar", "-cf", str(tmp_path / "file.tar"), "-C", str(tmp_path), "file")
+    reference = f"{readable.host}/{repository}:1"
+    push = (crane, "append", "--new_layer", str(tmp_path / "file.tar"), "--new_tag", reference)
+    login = (crane, "auth", "login", "--username", account.name, "--password-stdin")
+    refused = sandbox.fails(*push)
+    sandbox.run(*login, readable.host, stdin=account.password)
+    sandbox.run(*push)
+    sandbox.run(crane, "auth", "logout", readable.host)
+    sandbox.run(crane, "pull", reference, str(tmp_path / "pulled.tar"))
+
+    assert REFUSED.search(refused)
+    assert sandbox.run(crane, "ls", f"{readable.host}/{repository}") == "1"
+    assert f"{repository}" in sandbox.run(crane, "catalog", readable.host).split()
+
+
 def test_crane_login(
     sandbox: Sandbox, guarded: RunningRegistry, account: Account, repository: str, tmp_path: Path
 ) -> None:

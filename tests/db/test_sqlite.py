@@ -5,13 +5,14 @@ from __future__ import annotations
 
 import asyncio
 import sqlite3
+import stat
 from typing import TYPE_CHECKING
 
 import pytest
 
-from moorage.db.migrations import SchemaTooNew, all_migrations, pending
+from moorage.db.migrations import all_migrations, pending
 from moorage.db.sqlite import SQLiteDatabase
-from moorage.spec.errors import InsufficientStorage, NameUnknown
+from moorage.spec.errors import InsufficientStorage, NameUnknown, Unavailable
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -202,8 +203,53 @@ def test_a_newer_schema_is_refused(tmp_path: Path) -> None:
     async def nothing(_database: SQLiteDatabase) -> None:
         pass
 
-    with pytest.raises(SchemaTooNew, match="run the newer Moorage"):
+    with pytest.raises(Unavailable, match=r"moorage\.db cannot be used.*run the newer Moorage"):
         with_database(tmp_path, nothing)
+
+
+def test_what_is_no_database_is_refused(tmp_path: Path) -> None:
+    """A damaged file is not touched, and the error names it and says what to do."""
+    (tmp_path / "moorage.db").write_bytes(b"no database at all " * 1000)
+
+    async def nothing(_database: SQLiteDatabase) -> None:
+        pass
+
+    with pytest.raises(Unavailable, match=r"moorage\.db cannot be used.*from a backup"):
+        with_database(tmp_path, nothing)
+    assert (tmp_path / "moorage.db").read_bytes() == b"no database at all " * 1000
+
+
+def test_a_database_has_a_place(tmp_path: Path) -> None:
+    """A folder where the file should be, and a file where its folder should be, are named."""
+    (tmp_path / "folder" / "moorage.db").mkdir(parents=True)
+    (tmp_path / "file").write_text("")
+
+    async def nothing(_database: SQLiteDatabase) -> None:
+        pass
+
+    for folder in ("folder", "file"):
+        with pytest.raises(Unavailable, match=rf"{folder}/moorage\.db cannot be used"):
+            with_database(tmp_path / folder, nothing)
+
+
+def test_others_cannot_read_a_new_database(tmp_path: Path) -> None:
+    """What is made is for the owner and the group; what was there keeps its mode."""
+    folder = tmp_path / "below"
+
+    async def write(database: SQLiteDatabase) -> None:
+        await database.transaction(insert("a"))
+        assert len(list(folder.iterdir())) == 3
+        for file in folder.iterdir():
+            assert stat.S_IMODE(file.stat().st_mode) & 0o007 == 0, file
+
+    async def write_nothing(_database: SQLiteDatabase) -> None:
+        pass
+
+    with_database(folder, write)
+    assert stat.S_IMODE(folder.stat().st_mode) & 0o007 == 0
+    (folder / "moorage.db").chmod(0o644)
+    with_database(folder, write_nothing)
+    assert stat.S_IMODE((folder / "moorage.db").stat().st_mode) == 0o644
 
 
 def test_migrations_are_numbered_without_gaps() -> None:

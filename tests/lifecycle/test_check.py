@@ -257,4 +257,4 @@ def test_a_damaged_database_is_said(stocked: Stocked) -> None:
     outcome = stocked.commands.run("check")
 
     assert outcome.code == 2
-    assert "the database cannot be used" in outcome.errors
+    assert "moorage.db cannot be used" in outcome.errors

@@ -245,7 +245,7 @@ def test_large_pieces() -> None:
 
     sizes = [len(message["body"]) for message in messages]
     assert sum(sizes) == 8 * MEGABYTE
-    assert max(sizes) <= 256 * 1024
+    assert max(sizes) <= 512 * 1024
     assert len(sizes) <= 8 * MEGABYTE / 4096
 
 

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """Requests to an ASGI application in this very process: no server, no socket, no thread.
 
-A body can be sent piece by piece, held back or broken off between two pieces, so that a test decides
-exactly what has arrived at any moment. Between two calls nothing moves: background tasks run only
-while a request does.
+A body can be sent piece by piece, held back or broken off between two pieces, so that a test
+decides exactly what has arrived at any moment. Between two calls nothing moves: background tasks
+run only while a request does.
 """
 
 from __future__ import annotations
@@ -26,11 +26,10 @@ if TYPE_CHECKING:
     from typing import Any
 
     from moorage.http.types import ASGIApp, Message, Scope
-
     from tests.support.wire import Header
 
 ZERO_COPY = "http.response.zerocopysend"
-# The application is stuck if it neither replies nor asks for more of the body; a busy machine is not.
+# Who neither replies nor asks for more of the body for so long is stuck, however busy the machine.
 STUCK_SECONDS = 60.0
 
 
@@ -68,7 +67,9 @@ class Pending:
 
     def send(self, *pieces: bytes) -> None:
         """Let pieces of the body arrive; return when the application has taken them all."""
-        self.arrive(*({"type": "http.request", "body": piece, "more_body": True} for piece in pieces))
+        self.arrive(
+            *({"type": "http.request", "body": piece, "more_body": True} for piece in pieces)
+        )
 
     def finish(self, piece: bytes = b"") -> Answer:
         """Let the last piece arrive; return the reply."""
@@ -108,7 +109,9 @@ class Pending:
         assert [body.get("more_body", False) for body in bodies] == [True] * (len(bodies) - 1) + [
             False
         ], "the reply was not ended, or more than once"
-        pairs = [(name.decode("latin-1"), value.decode("latin-1")) for name, value in start["headers"]]
+        pairs = [
+            (name.decode("latin-1"), value.decode("latin-1")) for name, value in start["headers"]
+        ]
         return Answer(start["status"], Headers(pairs), b"".join(body["body"] for body in bodies))
 
     async def _until_quiet(self) -> None:
@@ -118,10 +121,11 @@ class Pending:
         self._moved.clear()
         self._more.set()
         moved = asyncio.ensure_future(self._moved.wait())
-        await asyncio.wait(
-            [self._task, moved], return_when=asyncio.FIRST_COMPLETED, timeout=STUCK_SECONDS
+        steps: set[asyncio.Future[Any]] = {self._task, moved}
+        done, _ = await asyncio.wait(
+            steps, return_when=asyncio.FIRST_COMPLETED, timeout=STUCK_SECONDS
         )
-        assert self._task.done() or moved.done(), "the application is stuck"
+        assert done, "the application is stuck"
         moved.cancel()
 
     async def _receive(self) -> Message:

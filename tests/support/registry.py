@@ -16,11 +16,11 @@ import subprocess
 import sys
 import time
 from dataclasses import dataclass, field
-from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Self
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
+    from pathlib import Path
 
 MOORAGE = (sys.executable, "-m", "moorage", "serve")
 START_SECONDS = 20.0
@@ -122,8 +122,9 @@ class RunningRegistry:
         assert self.process is not None, "the registry was never started"
         return self.process
 
-    def __enter__(self) -> RunningRegistry:
-        return self.start()
+    def __enter__(self) -> Self:
+        self.start()
+        return self
 
     def __exit__(self, *_: object) -> None:
         if self.process is not None and self.process.poll() is None:

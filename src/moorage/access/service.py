@@ -7,7 +7,10 @@ credentials that are present and wrong are an error, never a quiet anonymous.
 
 `anonymous: pull` needs tokens: docker sends no anonymous request after a Basic challenge on the
 ping, and sends no credentials at all without a challenge there. So the challenge is then Bearer,
-with `token_endpoint` as its realm; Basic on the request itself keeps working.
+with `token_endpoint` as its realm; Basic on the request itself keeps working. Nobody is let in for
+sending nothing, also not to pull: a client that is answered without a challenge does not log in,
+and containerd 1.6 then meets its first challenge on the PUT of a manifest, whose body it does not
+send again. Docker Hub and GHCR hand strangers tokens for the same reason.
 """
 
 from __future__ import annotations
@@ -163,7 +166,7 @@ class AccessService:
         self, principal: Principal, action: Action, repository: RepositoryName | None
     ) -> bool:
         """Whether the principal may do this to the repository (None: to the registry)."""
-        if not self._policy_allows(principal, action):
+        if not (self._is_admitted(principal) and self._policy_allows(principal, action)):
             return False
         scopes = principal.scopes
         return scopes is None or any(scope.covers(action, repository) for scope in scopes)
@@ -174,7 +177,7 @@ class AccessService:
         The token of `crane catalog` grants the catalog and no repository; what the catalog then
         holds is everything that its owner could pull.
         """
-        return self._policy_allows(principal, "pull")
+        return self._is_admitted(principal) and self._policy_allows(principal, "pull")
 
     def may_ping(self, principal: Principal) -> bool:
         """Whether `GET /v2/` answers 200: "with a valid token lacking any scope → 200".
@@ -182,6 +185,10 @@ class AccessService:
         Without credentials it is 401 also where everybody may pull: clients take the challenge
         from here alone, and docker would call every password right.
         """
+        return self._is_admitted(principal)
+
+    def _is_admitted(self, principal: Principal) -> bool:
+        """Whether somebody has asked to come in: with a password, or for an anonymous token."""
         return not self.required or principal.kind == "user" or principal.scopes is not None
 
     def _policy_allows(self, principal: Principal, action: Action) -> bool:
@@ -226,6 +233,11 @@ class AccessService:
         what = f"the repository {repository}" if repository is not None else "the catalog"
         if principal.kind == "user":
             message = f"The token does not grant {action} on {what}; ask for one that does."
+        elif principal.scopes is None and self._policy_allows(principal, action):
+            message = (
+                f"Ask {base_url.rstrip('/')}{TOKEN_PATH} for a token to {_verb(action)} {what}; "
+                "no password is needed."
+            )
         else:
             message = f"Log in to {_verb(action)} {what}."
         error: ChallengeError | None = None if principal.scopes is None else "insufficient_scope"

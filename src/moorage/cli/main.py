@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 from cyclopts import App
 
 from moorage import __version__
+from moorage.cli.help_text import FlowingHelp
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -57,6 +58,7 @@ def create_app() -> App:
         # The default, Markdown, takes 50 ms to import and our texts do not use it.
         help_format="plaintext",
         version_format="plaintext",
+        help_formatter=FlowingHelp(),
         # `main` turns what is raised into exit codes, so that tests and commands share one way.
         result_action="return_value",
     )

@@ -5,14 +5,12 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
-
-from cyclopts import Parameter
+from typing import TYPE_CHECKING
 
 from moorage.app import create_app
 from moorage.observe.logs import configure, get_logger
 from moorage.server import ConnectionLimits, ServerOptions, TLSOptions, serve
-from moorage.settings import SettingsError, listens_unsafely, load, parse_address
+from moorage.settings import Option, SettingsError, listens_unsafely, load, parse_address
 
 if TYPE_CHECKING:
     from moorage.http.application import Application
@@ -23,16 +21,21 @@ def command(
     config: Path | None = None,
     /,
     *,
-    workers: Annotated[int | None, Parameter(help="Processes; overrides http.workers.")] = None,
+    workers: int | None = None,
 ) -> int:
     """Run the registry.
 
-    Args:
-        config: A configuration file with the keys of distribution's config.yml. Without one the
-            defaults hold: http://127.0.0.1:5000, data in ./moorage-data.
+    Parameters
+    ----------
+    config
+        A file with the keys of distribution's config.yml; without it REGISTRY_CONFIGURATION_PATH,
+        else defaults (http://127.0.0.1:5000, data in ./moorage-data) and environment.
+    workers
+        How many processes serve requests; wins over http.workers.
     """
+    options = {} if workers is None else {"http.workers": Option("--workers", workers)}
     try:
-        loaded = load(config, os.environ)
+        loaded = load(config, os.environ, options)
     except SettingsError as error:
         raise SystemExit(str(error)) from None
     settings = loaded.settings
@@ -46,7 +49,7 @@ def command(
         return create_app(settings, access_log)
 
     try:
-        return serve(application, server_options(settings, workers))
+        return serve(application, server_options(settings))
     finally:
         logs.close()
 
@@ -60,7 +63,7 @@ def _announce(loaded: Loaded) -> None:
         log.warning(unsafe)
 
 
-def server_options(settings: Settings, workers: int | None) -> ServerOptions:
+def server_options(settings: Settings) -> ServerOptions:
     """What the server must know of the settings."""
     http, limits = settings.http, settings.limits
     is_unix = http.net == "unix"
@@ -69,7 +72,7 @@ def server_options(settings: Settings, workers: int | None) -> ServerOptions:
         host=host,
         port=port,
         unix_socket=Path(http.addr) if is_unix else None,
-        workers=workers or http.workers,
+        workers=http.workers,
         tls=_tls_options(settings),
         limits=ConnectionLimits(
             header_bytes=limits.headerbytes,

@@ -51,6 +51,7 @@ _RECORD = """
 _FORGET = "DELETE FROM uploads WHERE session = $1"
 _IDLE = "SELECT session FROM uploads WHERE touched_at < $1"
 _KNOWN = "SELECT 1 FROM uploads WHERE session = $1"
+_TOUCHED = "SELECT 1 FROM uploads WHERE session = $1 AND touched_at >= $2"
 
 _SHORTER = "The body is shorter than Content-Range announces; continue where the upload now is."
 _LONGER = "The body is longer than Content-Range announces; nothing of it was kept."
@@ -200,11 +201,14 @@ class Uploads:
         dropped = 0
         for (session,) in idle:
             with suppress(UploadBusy), self._store.append(session):
-                await self._drop(session)
-                dropped += 1
+                # Its client may have come back before it was held.
+                if await self._database.fetch_one(_TOUCHED, session, idle_since) is None:
+                    await self._drop(session)
+                    dropped += 1
         async for left in self._store.unfinished():
             if left.touched_at < idle_since and not await self._is_known(left.session):
-                await self._store.discard(left.session)
+                with suppress(UploadBusy), self._store.append(left.session):
+                    await self._store.discard(left.session)
         return dropped
 
     @asynccontextmanager
@@ -333,9 +337,10 @@ class Uploads:
         async def forget(transaction: Transaction) -> None:
             await transaction.execute(_FORGET, session)
 
-        await self._database.transaction(forget, durable=False)
+        # Bytes first: on a full disk the catalogue has no room to forget before they are gone.
         self._hashes.forget(session)
         await self._store.discard(session)
+        await self._database.transaction(forget, durable=False)
 
     async def _is_known(self, session: str) -> bool:
         return await self._database.fetch_one(_KNOWN, session) is not None

@@ -15,8 +15,9 @@ import sqlite3
 from collections import deque
 from typing import TYPE_CHECKING, Generic, TypeVar
 
-from moorage.db.migrations import pending
+from moorage.db.migrations import SchemaTooNew, pending
 from moorage.db.sqlite_dialect import schema, statement
+from moorage.db.sqlite_file import make_database, unusable
 from moorage.db.wal import WalKeeper
 from moorage.spec.errors import InsufficientStorage, OCIError, Unavailable
 
@@ -36,6 +37,14 @@ LONGEST_RETRY_SECONDS = 0.02
 # Covers the upper levels of the indexes of a large catalogue; the rest is the page cache's work.
 CACHE_KIB = 16 * 1024
 MEMORY_MAP_BYTES = 128 * 1024 * 1024
+_PRAGMAS = (
+    "journal_mode = WAL",
+    "synchronous = NORMAL",
+    "wal_autocheckpoint = 0",
+    f"cache_size = -{CACHE_KIB}",
+    f"mmap_size = {MEMORY_MAP_BYTES}",
+    "temp_store = MEMORY",
+)
 _BUSY_CODES = (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED)
 
 
@@ -49,12 +58,24 @@ class SQLiteDatabase:
         self._writing: asyncio.Task[None] | None = None
 
     async def start(self) -> None:
-        self._path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            make_database(self._path)
+            await self._open()
+        except (OSError, sqlite3.Error, SchemaTooNew, OCIError) as error:
+            raise unusable(self._path, error) from error
+
+    async def _open(self) -> None:
         self._writer = self._connect()
-        self._writer.execute("PRAGMA foreign_keys = ON")
-        self._writer.execute("PRAGMA busy_timeout = 0")  # `_begin` waits, without blocking the loop
-        await self._begin()
-        self._migrate()
+        try:
+            self._writer.execute("PRAGMA foreign_keys = ON")
+            # `_begin` waits, without blocking the loop
+            self._writer.execute("PRAGMA busy_timeout = 0")
+            await self._begin()
+            self._migrate()
+            await self._wal.start()
+        except BaseException:
+            self._writer.close()
+            raise
         self._reader = self._connect()
         self._reader.execute("PRAGMA query_only = ON")
         self._transaction = _SQLiteTransaction(self._writer)
@@ -96,15 +117,12 @@ class SQLiteDatabase:
             cached_statements=512,
             check_same_thread=False,
         )
-        for pragma in (
-            "journal_mode = WAL",
-            "synchronous = NORMAL",
-            "wal_autocheckpoint = 0",
-            f"cache_size = -{CACHE_KIB}",
-            f"mmap_size = {MEMORY_MAP_BYTES}",
-            "temp_store = MEMORY",
-        ):
-            connection.execute(f"PRAGMA {pragma}")
+        try:
+            for pragma in _PRAGMAS:
+                connection.execute(f"PRAGMA {pragma}")
+        except BaseException:
+            connection.close()
+            raise
         return connection
 
     def _migrate(self) -> None:

@@ -12,6 +12,7 @@ from __future__ import annotations
 import asyncio
 import os
 import sqlite3
+from contextlib import closing, suppress
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -34,6 +35,10 @@ class WalKeeper:
         self._syncing: asyncio.Task[None] | None = None
         self._checkpoint: asyncio.Task[None] | None = None
         self._commits = 0
+
+    async def start(self) -> None:
+        """Clear away what a killed process has left: it may never have come to a checkpoint."""
+        await asyncio.to_thread(self._checkpoint_now)
 
     def committed(self) -> None:
         """Count a commit; every so many, copy the log into the database in the background."""
@@ -79,13 +84,9 @@ class WalKeeper:
             self._checkpoint = None
 
     def _checkpoint_now(self) -> None:
-        connection = self._connect()
-        try:
+        # Another process is at it, or the disk is full: the log is whole, a later turn shortens it.
+        with suppress(sqlite3.OperationalError), closing(self._connect()) as connection:
             connection.execute("PRAGMA wal_checkpoint(PASSIVE)")
-        except sqlite3.OperationalError:
-            pass  # another process is at it
-        finally:
-            connection.close()
 
     async def close(self) -> None:
         """Finish what is under way and let go of the log."""

@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Who is at the other end, and what they call us, when proxies stand between.
 
-`X-Forwarded-*` is believed only from the networks that the operator names: anybody can write it.
+`X-Forwarded-*` is believed only from the networks that the operator names, and from a unix socket,
+whose mode says who may connect: anybody else can write what they like.
 """
 
 from __future__ import annotations
@@ -13,6 +14,9 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from moorage.http.request import Request
+
+
+_MAPPED = "::ffff:"
 
 
 class Addresses:
@@ -32,15 +36,15 @@ class Addresses:
 
     def client(self, request: Request) -> str:
         """The address that the request comes from: the nearest one that is no trusted proxy."""
-        address = request.peer
-        if not self._networks or not self._is_trusted(address):
+        address = _unmapped(request.peer)
+        if not self._is_trusted(address):
             return address
         forwarded = ",".join(request.header_values(b"x-forwarded-for")).split(",")
         for candidate in reversed([item.strip() for item in forwarded if item.strip()]):
             if not _is_address(candidate):
                 break
-            address = candidate
-            if not self._is_trusted(candidate):
+            address = _unmapped(candidate)
+            if not self._is_trusted(address):
                 break
         return address
 
@@ -50,7 +54,7 @@ class Addresses:
             return self._public_url + self._prefix
         scheme: str = request.scope.get("scheme", "http")
         host = request.header(b"host") or "localhost"
-        if self._networks and self._is_trusted(request.peer):
+        if self._is_trusted(_unmapped(request.peer)):
             scheme = _first(request.header(b"x-forwarded-proto")) or scheme
             host = _first(request.header(b"x-forwarded-host")) or host
         return f"{'https' if scheme == 'https' else 'http'}://{host}{self._prefix}"
@@ -59,9 +63,15 @@ class Addresses:
         # A unix socket has no address; whoever may open it is as close as a proxy can be.
         if not text:
             return True
+        if not self._networks:
+            return False
         address = ip_address(text)
-        mapped = getattr(address, "ipv4_mapped", None)
-        return any((mapped or address) in network for network in self._networks)
+        return any(address in network for network in self._networks)
+
+
+def _unmapped(text: str) -> str:
+    """The IPv4 address in `::ffff:192.0.2.1`, which is how a socket for both families shows it."""
+    return text[len(_MAPPED) :] if text.lower().startswith(_MAPPED) and "." in text else text
 
 
 def _is_address(text: str) -> bool:

@@ -82,7 +82,8 @@ class Application:
             reply = await self._reply(request)
             reply.headers += self._headers
             await reply.send(scope, send)
-            status, sent = reply.status, reply.length
+            status = reply.status
+            sent = 0 if request.method == "HEAD" else reply.length
         except (ClientDisconnected, ConnectionError):
             pass  # nobody is left to be told
         finally:

@@ -93,7 +93,7 @@ class Check:
     # Files
 
     async def _find_orphans(self) -> None:
-        self._progress.begin("files", 0, "items")
+        self._progress.begin("listing files", 0, "items")
         async for stored in self._store.stored():
             if not await self._catalogue.knows(stored.digest, stored.key):
                 self._orphans[stored.digest].append(stored)
@@ -140,9 +140,9 @@ class Check:
     async def _check_blobs(self) -> None:
         count, size = await self._catalogue.totals()
         if self._options.quick:
-            self._progress.begin("blobs", count, "items")
+            self._progress.begin("comparing blobs", count, "items")
         else:
-            self._progress.begin("blobs", size, "bytes")
+            self._progress.begin("reading blobs", size, "bytes")
         async for page in self._catalogue.blobs():
             await asyncio.gather(*[self._check_blob(blob) for blob in page])
             if self._options.quick:
@@ -210,7 +210,7 @@ class Check:
     # Manifests and tags
 
     async def _check_manifests(self) -> None:
-        self._progress.begin("manifests", await self._catalogue.manifest_count(), "items")
+        self._progress.begin("checking manifests", await self._catalogue.manifest_count(), "items")
         async for page in self._catalogue.manifests():
             for manifest in page:
                 await self._check_manifest(manifest)

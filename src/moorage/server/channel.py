@@ -17,11 +17,11 @@ from typing import Final, cast
 _RECORD_BYTES: Final = 16384
 """The most plaintext that one TLS record carries (RFC 8446, 5.1)."""
 
-_CIPHERTEXT_BYTES: Final = 128 * 1024
-"""Read from the socket at once: measured best; 64 KiB costs a tenth more, 256 KiB nothing less."""
+_CIPHERTEXT_BYTES: Final = 256 * 1024
+"""Read from the socket at once: 64 KiB cost a tenth more CPU."""
 
 _SEND_BYTES: Final = 256 * 1024
-"""Encrypted at once, in one write to the socket instead of one a record."""
+"""Encrypted at once, in one write to the socket instead of one for each record."""
 
 _HANDSHAKE_RECORD: Final = 22
 
@@ -107,9 +107,7 @@ class TLSChannel:
                 return data
 
     def send(self, data: bytes | memoryview) -> int:
-        """Encrypts the beginning of `data`, says how much that was, and sends what the socket
-        takes.
-        """
+        """Encrypts the beginning of `data`, says how much that was, and sends what it can."""
         if self.pending:
             self.flush()
         if not data:
@@ -159,9 +157,7 @@ class TLSChannel:
         return count
 
     def _decrypt(self) -> bytes | None:
-        """All plaintext that is complete; empty at the end of the stream, None when a record is not
-        whole.
-        """
+        """All complete plaintext; empty at the end of the stream, None for half a record."""
         filled, finished = 0, False
         plaintext = self._buffers.plaintext
         try:

@@ -145,9 +145,7 @@ class Exchange:
     # -- the response ------------------------------------------------------------------------------
 
     async def send(self, message: Message) -> None:
-        """Takes one message; returns when its bytes are with the kernel (a head waits for its
-        body).
-        """
+        """Returns when the message's bytes are with the kernel; a head waits for its body."""
         if self._cut or self._connection.wire.closed:
             raise ClientGoneError
         kind = message["type"]

@@ -1,6 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""`serve`: from an application factory and options to a process that answers requests and ends
-well.
+"""`serve`: from an application factory and options to a process that answers and ends well.
 
 One worker runs in this very process; several are children of a supervisor. A worker is started when
 its application is, drains on SIGTERM or SIGINT, and stops at once on the second signal.

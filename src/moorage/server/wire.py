@@ -27,8 +27,9 @@ if TYPE_CHECKING:
 
 NEVER: Final = math.inf
 
-_PIECE_BYTES: Final = 256 * 1024
-"""Of a body at once: 64 KiB cost a third more CPU, 1 MiB no less."""
+_PIECE_BYTES: Final = 512 * 1024
+"""Of a body at once. Measured with hashing and writing: 256 KiB cost a tenth more CPU, 64 KiB half
+as much again, 1 MiB hardly less, while nobody else is served for the time one piece takes."""
 
 _TURN_BYTES: Final = 1024 * 1024
 """Sent without waiting before other connections get their turn."""

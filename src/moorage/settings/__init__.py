@@ -11,11 +11,13 @@ from __future__ import annotations
 from moorage.settings.checks import listens_unsafely
 from moorage.settings.errors import SettingsError
 from moorage.settings.loading import Loaded, load
+from moorage.settings.options import Option
 from moorage.settings.tree import Settings
 from moorage.settings.values import parse_address, parse_duration, parse_size
 
 __all__ = [
     "Loaded",
+    "Option",
     "Settings",
     "SettingsError",
     "listens_unsafely",

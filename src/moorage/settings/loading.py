@@ -23,10 +23,13 @@ from moorage.settings.environment import (
     expand_short_form,
 )
 from moorage.settings.errors import SettingsError
+from moorage.settings.options import apply_options
 from moorage.settings.tree import Settings, shape
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+
+    from moorage.settings.options import Option
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,8 +41,13 @@ class Loaded:
     warnings: tuple[str, ...]
 
 
-def load(path: Path | None, environ: Mapping[str, str]) -> Loaded:
-    """The settings of a file, else of `REGISTRY_CONFIGURATION_PATH`, under the environment's."""
+def load(
+    path: Path | None, environ: Mapping[str, str], options: Mapping[str, Option] | None = None
+) -> Loaded:
+    """The settings of a file, else of `REGISTRY_CONFIGURATION_PATH`, under the environment's.
+
+    `options` are those of the command line by the dotted key that each sets; they win over both.
+    """
     if path is None and environ.get(CONFIGURATION_PATH):
         path = Path(environ[CONFIGURATION_PATH])
     report = Report()
@@ -49,6 +57,7 @@ def load(path: Path | None, environ: Mapping[str, str]) -> Loaded:
             document.entries[key] = expand_short_form(document.entries[key])
     tree = shape()
     report.warnings += apply_environment(document, environ, tree)
+    apply_options(document, options or {})
     _move_loglevel(document, report)
     settings = build(document, tree, report)
     if isinstance(settings, Settings):
@@ -66,7 +75,8 @@ def _read_file(path: Path) -> Section:
         message = f"{path}: there is no such file; without a file the defaults are used"
         raise SettingsError([message]) from None
     except OSError as error:
-        raise SettingsError([f"{path}: cannot be read: {error.strerror}"]) from None
+        advice = "name a settings file that the registry's user may read"
+        raise SettingsError([f"{path}: cannot be read: {error.strerror}: {advice}"]) from None
     try:
         text = payload.decode("utf-8-sig")
     except UnicodeDecodeError:

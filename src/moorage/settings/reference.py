@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from moorage.settings.effective import flow, shown
 from moorage.settings.elsewhere import ACCEPTED, REFUSED, REPLACED
 from moorage.settings.leaves import Branch, Leaf, environment_name
-from moorage.settings.tree import shape
+from moorage.settings.tree import Settings, shape
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -76,7 +76,7 @@ DIFFERENCES = """\
   warning when authentication or encryption is missing.
 - `storage.delete.enabled` is true: a delete closes an entry and destroys nothing in the request.
 - `validation.manifests.indexes.platforms` is `none`, and an empty `urls.allow` allows every URL.
-- `tags.maxtags` is 10,000 instead of 1,000.
+- `tags.maxtags` is {tags:,} instead of 1,000.
 - A misspelled key is an error, not ignored.
 """
 
@@ -84,7 +84,8 @@ DIFFERENCES = """\
 def markdown() -> str:
     """The whole reference."""
     tree = shape()
-    parts = [INTRODUCTION, *_branch(tree), *_tables(), DIFFERENCES]
+    differences = DIFFERENCES.format(tags=Settings().tags.maxtags)
+    parts = [INTRODUCTION, *_branch(tree), *_tables(), differences]
     return "\n".join(parts)
 
 

@@ -1,5 +1,4 @@
 # SPDX-License-Identifier: Apache-2.0
-# ruff: noqa: N818 - the classes carry the names of the specification's codes
 """The refusals of the distribution specification: one class a code, with its HTTP status.
 
 They are raised anywhere and written in one place, as the body that `errors_body` makes. Only what

@@ -16,7 +16,7 @@ from secrets import token_hex
 from typing import TYPE_CHECKING
 
 from moorage.spec.digests import digest_from, new_hasher
-from moorage.storage.directories import sync_directory
+from moorage.storage.directories import FOLDER_MODE, make_shard, sync_directory
 from moorage.storage.protocol import Adopted, StoredBlob, WrongContent
 
 if TYPE_CHECKING:
@@ -97,7 +97,7 @@ def settle(blobs: Path, keys: Iterable[str], *, sync_names: bool) -> None:
 
 def quarantine(blobs: Path, folder: Path, key: str) -> Path | None:
     """Move a blob's file into `folder`, under a name that says what it was; None: it is gone."""
-    folder.mkdir(mode=0o750, exist_ok=True)
+    folder.mkdir(mode=FOLDER_MODE, exist_ok=True)
     source = blobs / key
     target = folder / f"{source.parent.parent.name}-{source.name}"
     while os.path.lexists(target):
@@ -112,7 +112,7 @@ def quarantine(blobs: Path, folder: Path, key: str) -> Path | None:
 
 
 def _link(path: Path, target: Path) -> bool:
-    target.parent.mkdir(parents=True, exist_ok=True)
+    make_shard(target.parent)
     try:
         os.link(path, target)
     except OSError as error:
@@ -125,7 +125,7 @@ def _link(path: Path, target: Path) -> bool:
 def _copy(source: int, staging: Path, target: Path, digest: Digest, *, verify: bool) -> int:
     hasher = new_hasher(digest.algorithm)
     position = 0
-    target.parent.mkdir(parents=True, exist_ok=True)
+    make_shard(target.parent)
     try:
         file = os.open(staging, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o640)
         try:

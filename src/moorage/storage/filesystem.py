@@ -26,7 +26,15 @@ from typing import TYPE_CHECKING
 from moorage.spec.digests import SUPPORTED_ALGORITHMS, Digest
 from moorage.spec.errors import DigestInvalid, InsufficientStorage
 from moorage.storage import adoption
-from moorage.storage.directories import RENAME_IS_SYNCED, filesystem_of, sync_directory
+from moorage.storage.directories import (
+    FOLDER_MODE,
+    RENAME_IS_SYNCED,
+    filesystem_of,
+    make_root,
+    make_shard,
+    sync_directory,
+    unusable,
+)
 from moorage.storage.protocol import (
     PIECE_BYTES,
     StoredBlob,
@@ -58,18 +66,26 @@ class FilesystemStore:
         self._writeback = Writeback()
 
     async def start(self) -> None:
-        """Make the folders; all shards of the usual algorithm now, so that no push has to."""
-        await asyncio.to_thread(self._make_folders)
+        """Make the folders; all shards of the usual algorithm now, so that no push has to.
+
+        Raises:
+            Unavailable: they cannot be made.
+        """
+        try:
+            await asyncio.to_thread(self._make_folders)
+        except OSError as error:
+            raise unusable(self._blobs.parent, error) from error
         self._sync_renames = (
             self._sync_directories == "always" or filesystem_of(self._blobs) not in RENAME_IS_SYNCED
         )
 
     def _make_folders(self) -> None:
         usual = self._blobs / SUPPORTED_ALGORITHMS[0]
-        for folder in (self._uploads, usual):
-            folder.mkdir(parents=True, exist_ok=True)
+        make_root(self._blobs.parent)
+        for folder in (self._uploads, self._blobs, usual):
+            folder.mkdir(mode=FOLDER_MODE, exist_ok=True)
         for shard in range(256):
-            (usual / f"{shard:02x}").mkdir(exist_ok=True)
+            (usual / f"{shard:02x}").mkdir(mode=FOLDER_MODE, exist_ok=True)
         for folder in (usual, self._blobs, self._blobs.parent):
             sync_directory(folder)
 
@@ -157,7 +173,7 @@ class FilesystemStore:
         except FileNotFoundError:
             if not source.exists():
                 raise
-            target.parent.mkdir(parents=True, exist_ok=True)
+            make_shard(target.parent)
             sync_directory(target.parent.parent)
             sync_directory(self._blobs)
             os.rename(source, target)

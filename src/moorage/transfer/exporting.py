@@ -44,7 +44,7 @@ class Export:
         Raises:
             CannotTransfer: something in the registry is damaged; what is written is useless.
         """
-        self._progress.begin("content", picked.size, "bytes")
+        self._progress.begin("writing content", picked.size, "bytes")
         await writer.write(LAYOUT_FILE, len(_LAYOUT), _whole(_LAYOUT))
         index = index_of(picked.entries.values())
         await writer.write(INDEX_FILE, len(index), _whole(index))

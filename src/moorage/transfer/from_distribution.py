@@ -79,7 +79,7 @@ class Takeover:
     async def run(self) -> None:
         """Take over all repositories."""
         names = list(self._tree.repositories())
-        self._into.progress.begin("repositories", len(names), "items")
+        self._into.progress.begin("importing repositories", len(names), "items")
         for name in names:
             await self._take_repository(name)
             self._report.repositories += 1

@@ -73,7 +73,7 @@ async def import_images(
         CannotTransfer: nothing could be taken.
     """
     with closing(open_files(source, spool)) as files:
-        into.progress.begin("content", 0, "bytes")
+        into.progress.begin("reading content", 0, "bytes")
         found = wanted or format_of(files)
         deposit = Deposit(files, into)
         if found == "oci":

@@ -25,8 +25,8 @@ class SchemaTooNew(Exception):
 
     def __init__(self, found: int, known: int) -> None:
         super().__init__(
-            f"the database has schema version {found}, and this program knows versions up to "
-            f"{known}: run the newer Moorage that wrote it, or restore an older database"
+            f"it has schema version {found}, and this program knows versions up to {known}: "
+            "run the newer Moorage that wrote it, or restore an older database"
         )
 
 

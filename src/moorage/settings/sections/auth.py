@@ -48,6 +48,8 @@ class Auth:
     anonymous: Literal["none", "pull"] = setting(
         Choice(("none", "pull")),
         "none",
-        "What somebody without credentials may do when `auth.htpasswd` is present: nothing, or "
-        "pull. With `pull` everybody reads and the known write.",
+        "What somebody without a password may do when `auth.htpasswd` is present: nothing, or "
+        "pull. With `pull` everybody reads and the known write. As at Docker Hub, clients then ask "
+        "`/token` for a token first, which strangers get too; a request with neither password nor "
+        "token is answered 401, so that a client logs in before it pushes and not in its middle.",
     )

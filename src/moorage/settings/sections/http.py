@@ -98,7 +98,9 @@ class HTTP:
         ListOf(Network()),
         (),
         "Addresses and networks of proxies whose `X-Forwarded-For`, `X-Forwarded-Proto` and "
-        "`X-Forwarded-Host` headers are believed. From everybody else they are ignored.",
+        "`X-Forwarded-Host` headers are believed. Whoever connects over a unix socket "
+        "(`net: unix`) is believed too: the socket's mode says who that is. From everybody else "
+        "they are ignored.",
         bounds="Empty: whoever is believed can choose the address that the log shows.",
     )
     workers: int = setting(

@@ -118,8 +118,10 @@ class Storage:
     inmemory: InMemory | None = optional_section(
         InMemory,
         "Blobs and database in the memory of the process: `inmemory:` alone switches it on. "
-        "Everything is lost when the process ends; meant for trying things out and for tests. It "
-        "has no settings of its own, and excludes `filesystem`.",
+        "Everything is lost when the process ends; meant for trying things out and for tests. The "
+        "database is a file in a folder `moorage-*` for temporary files, which is removed when the "
+        "registry stops and stays only where it was killed. It has no settings of its own, serves "
+        "with one process, and excludes `filesystem`.",
         present_when_empty=True,
     )
     delete: Delete = section(Delete, "Deleting over the API.")

@@ -52,6 +52,7 @@ KNOWN_HOSTS = {
     "keepachangelog.com",
     "registry-1.docker.io",
     "semver.org",
+    "sigstore.dev",
     "spdx.org",
     "sqlite.org",
     "www.apache.org",

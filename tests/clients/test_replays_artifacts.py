@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What artifact clients send, request by request: oras, helm, notation, cosign, buildkit's cache.
+"""What artifact clients send, request by request: oras, helm, notation, cosign.
 
 They store things that are no images, refer from one to another and read their own writes. Image
 clients are in `test_replays` and `test_replays_tools`.
@@ -7,17 +7,22 @@ clients are in `test_replays` and `test_replays_tools`.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.clients.replay import ABSENT, PRESENT, Row, replay
+from tests.clients.artifact_steps import (
+    ANY_MANIFEST,
+    get_manifest,
+    listed,
+    put_manifest,
+    put_whole,
+    referrers,
+)
+from tests.clients.replay import ABSENT, Row, replay
 from tests.support.images import (
-    DOCKER_MANIFEST_LIST,
     EMPTY_CONFIG,
-    OCI_EMPTY,
     OCI_INDEX,
-    OCI_LAYER_GZIP,
     OCI_MANIFEST,
     Content,
     Image,
@@ -31,15 +36,12 @@ from tests.support.images import (
 )
 
 if TYPE_CHECKING:
-    from tests.support.wire import Answer, Wire
+    from tests.support.wire import Wire
 
 ORAS = {"User-Agent": "oras/1.3.0", "Accept-Encoding": "gzip"}
 HELM = {"User-Agent": "Helm/3.18.4", "Accept-Encoding": "gzip"}
 NOTATION = {"User-Agent": "notation/1.3.2", "Accept-Encoding": "gzip"}
 COSIGN = {"User-Agent": "cosign/v3.0.2 (linux; amd64) go-containerregistry/v0.20.6"}
-BUILDKIT = {"User-Agent": "buildkit/v0.23", "Accept-Encoding": "zstd, gzip, deflate"}
-UPLOADS = "/v2/{name}/blobs/uploads/"
-ANY_MANIFEST = {"Accept": f"{OCI_MANIFEST},{OCI_INDEX},{DOCKER_MANIFEST_LIST}"}
 NO_SUBJECT = "sha256:" + 64 * "0"
 
 HELM_CONFIG = "application/vnd.cncf.helm.config.v1+json"
@@ -48,68 +50,6 @@ HELM_PROVENANCE = "application/vnd.cncf.helm.chart.provenance.v1.prov"
 NOTARY_SIGNATURE = "application/vnd.cncf.notary.signature"
 SIMPLE_SIGNING = "application/vnd.dev.cosign.simplesigning.v1+json"
 BUNDLE = "application/vnd.dev.sigstore.bundle.v0.3+json"
-CACHE_CONFIG = "application/vnd.buildkit.cacheconfig.v0"
-
-
-def put_whole(*blobs: Content) -> list[Row]:
-    """Each blob by HEAD, POST and one PUT, as oras and everything built on it sends them."""
-    return [
-        row
-        for blob in blobs
-        for row in (
-            Row(ask=f"HEAD /v2/{{name}}/blobs/{blob.digest}", status={200, 404}),
-            Row(ask=f"POST {UPLOADS}", status=202, headers={"Location": PRESENT}),
-            Row(
-                ask=f"PUT {{location}}?digest={blob.digest.replace(':', '%3A')}",
-                sends={"Content-Type": "application/octet-stream"},
-                body=blob,
-                status=201,
-            ),
-        )
-    ]
-
-
-def put_manifest(manifest: Content, reference: str | None = None, subject: str = "") -> Row:
-    """A manifest, by its digest unless a tag is given."""
-    return Row(
-        ask=f"PUT /v2/{{name}}/manifests/{reference or manifest.digest}",
-        sends={"Content-Type": manifest.media_type},
-        body=manifest,
-        status=201,
-        headers={
-            "Docker-Content-Digest": manifest.digest,
-            "OCI-Subject": subject or ABSENT,
-        },
-    )
-
-
-def get_manifest(manifest: Content, reference: str | None = None) -> list[Row]:
-    """HEAD and GET of a manifest, each needing type, length and digest."""
-    described = {
-        "Content-Type": manifest.media_type,
-        "Content-Length": str(manifest.size),
-        "Docker-Content-Digest": manifest.digest,
-    }
-    target = f"/v2/{{name}}/manifests/{reference or manifest.digest}"
-    sends = {"Accept": manifest.media_type}
-    return [
-        Row(ask=f"HEAD {target}", sends=sends, status=200, headers=described),
-        Row(ask=f"GET {target}", sends=sends, status=200, headers=described, answer=manifest),
-    ]
-
-
-def referrers(subject: str, query: str = "", **headers: str) -> Row:
-    """The list of what refers to a manifest; its type has to be exact."""
-    return Row(
-        ask=f"GET /v2/{{name}}/referrers/{subject}{query}",
-        status=200,
-        headers={"Content-Type": OCI_INDEX} | headers,
-    )
-
-
-def listed(answer: Answer) -> list[dict[str, object]]:
-    """The descriptors of a referrers answer."""
-    return cast("dict[str, list[dict[str, object]]]", answer.json())["manifests"]
 
 
 @pytest.mark.usefixtures("ours")
@@ -330,78 +270,3 @@ def test_cosign_signs_before_the_image(wire: Wire, repository: str) -> None:
 
     expected = [attached.manifest.descriptor(artifactType=BUNDLE)]
     assert [listed(before[0]), listed(after[0])] == [expected, expected]
-
-
-def cache_parts() -> tuple[Content, tuple[Content, ...]]:
-    """The config of a build cache and the layers that it describes."""
-    layers = tuple(random_blob(2000, OCI_LAYER_GZIP) for _ in range(3))
-    described = [{"blob": layer.digest, "parent": -1} for layer in layers]
-    return Content(json_bytes({"layers": described, "records": []}), CACHE_CONFIG), layers
-
-
-def cache_round_trip(wire: Wire, repository: str, made: Content, blobs: list[Content]) -> None:
-    """Look for a cache, write it, read it, and overwrite its tag."""
-    rows = [
-        Row(
-            ask="HEAD /v2/{name}/manifests/cache",
-            sends={"Accept": f"{OCI_INDEX}, {OCI_MANIFEST}, {DOCKER_MANIFEST_LIST}, */*"},
-            status=404,
-        ),
-        *put_whole(*blobs),
-        put_manifest(made, "cache"),
-        *get_manifest(made, "cache"),
-        *(
-            Row(ask=f"GET /v2/{{name}}/blobs/{blob.digest}", status=200, answer=blob)
-            for blob in blobs
-        ),
-        put_manifest(made, "cache"),
-    ]
-    replay(wire, rows, always=BUILDKIT, name=repository)
-
-
-@pytest.mark.usefixtures("ours")
-@pytest.mark.parametrize("media_type", [OCI_INDEX, DOCKER_MANIFEST_LIST])
-def test_buildkit_cache_as_index(wire: Wire, repository: str, media_type: str) -> None:
-    """Buildkit's older cache is an index whose children are blobs: its layers and its config."""
-    config, layers = cache_parts()
-    blobs = [*layers, config]
-    children = [
-        blob.descriptor(annotations={"buildkit/createdat": "2024-01-01T00:00:00Z"})
-        for blob in blobs
-    ]
-    cache_round_trip(wire, repository, index(children, media_type=media_type), blobs)
-
-
-def test_buildkit_cache_as_image(wire: Wire, repository: str) -> None:
-    """Buildkit's newer cache is an image manifest with a config type of its own."""
-    config, layers = cache_parts()
-    cache_round_trip(wire, repository, image_manifest(config, layers), [*layers, config])
-
-
-def test_buildkit_attestation(wire: Wire, repository: str) -> None:
-    """A build's index lists the image and, for no platform, the attestation that belongs to it."""
-    image = random_image()
-    statement = random_blob(1500, "application/vnd.in-toto+json")
-    config = Content(b'{"architecture":"unknown","os":"unknown"}', OCI_EMPTY)
-    attestation = image_manifest(config, [statement])
-    both = index(
-        [
-            image.manifest.descriptor(platform={"architecture": "amd64", "os": "linux"}),
-            attestation.descriptor(
-                platform={"architecture": "unknown", "os": "unknown"},
-                annotations={
-                    "vnd.docker.reference.type": "attestation-manifest",
-                    "vnd.docker.reference.digest": image.manifest.digest,
-                },
-            ),
-        ]
-    )
-    rows = [
-        *put_whole(*image.blobs, statement, config),
-        put_manifest(image.manifest),
-        put_manifest(attestation),
-        put_manifest(both, "1"),
-        *get_manifest(both, "1"),
-        *get_manifest(attestation),
-    ]
-    replay(wire, rows, always=BUILDKIT, name=repository)

@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import random
 import signal
 import socket
 import subprocess
@@ -24,14 +25,18 @@ if TYPE_CHECKING:
 
 MOORAGE = (sys.executable, "-m", "moorage", "serve")
 START_SECONDS = 20.0
+# Below what kernels give to clients (from 32768): such a port stays free while its registry is
+# down, and nobody who tries to connect to it meanwhile is connected to himself.
+PORTS = range(10_000, 32_000)
 
 
 def free_port() -> int:
     """A loopback port that nobody listens on at this moment."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
+    while True:
+        port = random.SystemRandom().choice(PORTS)
+        with contextlib.suppress(OSError), socket.socket() as probe:
+            probe.bind(("127.0.0.1", port))
+            return port
 
 
 @dataclass

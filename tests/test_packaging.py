@@ -28,8 +28,9 @@ ROOT = Path(__file__).resolve().parent.parent
 REQUIREMENTS = ROOT / "requirements"
 PINNED = ("bench", "build", "dev", "runtime", "test")
 OURS = {"bench", "moorage", "tests"}
-# Used without an import: pytest finds its plugins, and the import rules run in another process.
-NOT_IMPORTED = {"import-linter", "pytest-timeout", "pytest-xdist"}
+# Used without an import statement: pytest finds its plugins, the import rules run in another
+# process, and what may be missing is imported by `pytest.importorskip`.
+NOT_IMPORTED = {"import-linter", "oras", "pytest-timeout", "pytest-xdist"}
 CACHES = {"__pycache__", ".mypy_cache", ".pytest_cache", ".ruff_cache"}
 
 

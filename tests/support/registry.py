@@ -17,11 +17,11 @@ import subprocess
 import sys
 import time
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
-    from pathlib import Path
 
 MOORAGE = (sys.executable, "-m", "moorage", "serve")
 START_SECONDS = 20.0
@@ -122,6 +122,10 @@ class RunningRegistry:
         with contextlib.suppress(ProcessLookupError):
             os.killpg(process.pid, signal.SIGKILL)
         process.wait(30)
+        # A worker that outlives its supervisor by a moment still holds the port's listener.
+        deadline = time.monotonic() + 30
+        while _alive_in_group(process.pid) and time.monotonic() < deadline:
+            time.sleep(0.005)
 
     def _running(self) -> subprocess.Popen[bytes]:
         assert self.process is not None, "the registry was never started"
@@ -146,3 +150,15 @@ def merge(base: Mapping[str, object], over: Mapping[str, object]) -> dict[str, o
         else:
             result[key] = value
     return result
+
+
+def _alive_in_group(group: int) -> bool:
+    """Whether a process of the group still runs; one that only waits to be buried does not."""
+    for entry in Path("/proc").iterdir():
+        if entry.name.isdecimal():
+            with contextlib.suppress(OSError):
+                # The name, in parentheses, may hold anything; after it: state, parent, group.
+                state, _, found = (entry / "stat").read_text().rpartition(")")[2].split()[:3]
+                if int(found) == group and state not in "ZX":
+                    return True
+    return False

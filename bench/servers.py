@@ -1,10 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
 """Measures what may run our application: ours, granian, uvicorn, and nginx as the limit.
 
-Every candidate serves the same tiny ASGI application, defined here, one process each. A figure is requests
-or megabytes a second and, steadier on a shared machine, the CPU seconds that the server's whole process
-tree spent on a request or a gigabyte. Candidates take turns inside each round, the median of the rounds
-counts. Nothing of the registry itself is measured here: that is what the other benchmarks do.
+Every candidate serves the same tiny ASGI application in one process. A figure is
+requests or megabytes a second and, steadier on a shared machine, the CPU seconds that the server's
+whole process tree spent on a request or a gigabyte. Candidates take turns inside each round, the
+median of the rounds counts; one that is not installed is left out. Nothing of the registry itself
+is measured here: that is what the other benchmarks do.
 
     python bench/servers.py [--rounds 3] [--megabytes 256] [--only ours,nginx] [--work small,upload]
 """
@@ -13,7 +14,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
-import hashlib
+import importlib.util
 import os
 import re
 import shutil
@@ -25,102 +26,17 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Awaitable, Callable, Iterator, MutableMapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
 
 HERE = Path(__file__).resolve().parent
-PIECE = 256 * 1024
-SMALL_BODY = b'{"schemaVersion":2,"mediaType":"application/vnd.oci.image.manifest.v1+json"}'.ljust(500)
-
-Message = MutableMapping[str, Any]
-Receive = Callable[[], Awaitable[Message]]
-Send = Callable[[Message], Awaitable[None]]
 
 
-# -- the application under every server ------------------------------------------------------------
-
-
-async def app(scope: Message, receive: Receive, send: Send) -> None:
-    """Answers /small, PUT /upload, /pieces (256 KiB pieces) and /file (the server's own way)."""
-    if scope["type"] == "lifespan":
-        await receive()
-        await send({"type": "lifespan.startup.complete"})
-        await receive()
-        await send({"type": "lifespan.shutdown.complete"})
-        return
-    path = scope["path"]
-    if path == "/small":
-        await _start(send, 200, len(SMALL_BODY))
-        await send({"type": "http.response.body", "body": SMALL_BODY})
-    elif path == "/upload":
-        await _take(receive, send)
-    elif path == "/pieces":
-        await _pieces(send)
-    else:
-        await _whole_file(scope, send)
-
-
-async def _start(send: Send, status: int, length: int) -> None:
-    headers = [
-        (b"content-type", b"application/vnd.oci.image.manifest.v1+json"),
-        (b"content-length", b"%d" % length),
-        (b"docker-distribution-api-version", b"registry/2.0"),
-        (b"docker-content-digest", b"sha256:" + b"0" * 64),
-    ]
-    await send({"type": "http.response.start", "status": status, "headers": headers})
-
-
-async def _take(receive: Receive, send: Send) -> None:
-    hasher = hashlib.sha256()
-    target = os.open(os.environ["BENCH_UPLOAD"], os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-    more = True
-    while more:
-        message = await receive()
-        if message["type"] != "http.request":
-            break
-        piece = message["body"]
-        hasher.update(piece)
-        os.write(target, piece)
-        more = message["more_body"]
-    os.close(target)
-    digest = hasher.hexdigest().encode()
-    await _start(send, 201, len(digest))
-    await send({"type": "http.response.body", "body": digest})
-
-
-async def _pieces(send: Send) -> None:
-    with open(os.environ["BENCH_FILE"], "rb", buffering=0) as file:
-        await _start(send, 200, os.fstat(file.fileno()).st_size)
-        while piece := file.read(PIECE):
-            await send({"type": "http.response.body", "body": piece, "more_body": True})
-    await send({"type": "http.response.body", "body": b""})
-
-
-async def _whole_file(scope: Message, send: Send) -> None:
-    extensions = scope.get("extensions") or {}
-    path = os.environ["BENCH_FILE"]
-    size = os.stat(path).st_size
-    if "http.response.zerocopysend" in extensions:
-        with open(path, "rb", buffering=0) as file:
-            await _start(send, 200, size)
-            await send(
-                {"type": "http.response.zerocopysend", "file": file, "offset": 0, "count": size}
-            )
-    elif "http.response.pathsend" in extensions:
-        await _start(send, 200, size)
-        await send({"type": "http.response.pathsend", "path": path})
-    else:
-        await _pieces(send)
-
-
-def application() -> Callable[[Message, Receive, Send], Awaitable[None]]:
-    """The factory that servers are given."""
-    return app
-
-
-# -- the candidates --------------------------------------------------------------------------------
+# -- the candidates ------------------------------------------------------------
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,7 +51,11 @@ class Bench:
     @property
     def environment(self) -> dict[str, str]:
         ours = {"BENCH_FILE": str(self.file), "BENCH_UPLOAD": str(self.folder / "upload")}
-        return {**os.environ, **ours, "PYTHONPATH": f"{HERE}{os.pathsep}{HERE.parent / 'src'}"}
+        return {
+            **os.environ,
+            **ours,
+            "PYTHONPATH": f"{HERE.parent}{os.pathsep}{HERE.parent / 'src'}",
+        }
 
 
 def _ours(bench: Bench, port: int, *, tls: bool) -> list[str]:
@@ -148,29 +68,30 @@ def _granian(bench: Bench, port: int, *, tls: bool) -> list[str]:
     command += ["--loop", "uvloop", "--host", "127.0.0.1", "--port", str(port), "--no-log"]
     if tls:
         command += ["--ssl-certificate", str(bench.certificate), "--ssl-keyfile", str(bench.key)]
-    return [*command, "servers:app"]
+    return [*command, "bench.server_application:app"]
 
 
 def _uvicorn(bench: Bench, port: int, *, tls: bool) -> list[str]:
     command = [sys.executable, "-m", "uvicorn", "--http", "httptools", "--loop", "uvloop"]
-    command += ["--ws", "none", "--no-access-log", "--no-proxy-headers", "--log-level", "error", "--port", str(port)]
+    command += [
+        "--ws",
+        "none",
+        "--no-access-log",
+        "--no-proxy-headers",
+        "--log-level",
+        "error",
+        "--port",
+        str(port),
+    ]
     if tls:
         command += ["--ssl-certfile", str(bench.certificate), "--ssl-keyfile", str(bench.key)]
-    return [*command, "servers:app"]
+    return [*command, "bench.server_application:app"]
 
 
 def _uvicorn_aiofastnet(bench: Bench, port: int, *, tls: bool) -> list[str]:
     command = _uvicorn(bench, port, tls=tls)
-    command[command.index("uvloop")] = "servers:fast_loop"
+    command[command.index("uvloop")] = "bench.server_application:fast_loop"
     return command
-
-
-def fast_loop() -> Any:
-    """A uvloop whose transports are aiofastnet's."""
-    import aiofastnet
-    import uvloop
-
-    return aiofastnet.loop_factory(uvloop.new_event_loop)()
 
 
 def _nginx(bench: Bench, port: int, *, tls: bool) -> list[str]:
@@ -191,6 +112,12 @@ def _nginx(bench: Bench, port: int, *, tls: bool) -> list[str]:
     return ["nginx", "-c", str(configuration)]
 
 
+def _available(name: str) -> bool:
+    if name.startswith("nginx"):
+        return shutil.which("nginx") is not None
+    return all(importlib.util.find_spec(part) for part in name.split("+") if part != "ours")
+
+
 CANDIDATES: dict[str, Callable[..., list[str]]] = {
     "ours": _ours,
     "granian": _granian,
@@ -201,17 +128,18 @@ CANDIDATES: dict[str, Callable[..., list[str]]] = {
 
 
 def _serve_ours(port: int, certificate: str | None, key: str | None) -> int:
+    from bench.server_application import application
     from moorage.server import ServerOptions, TLSOptions, serve
 
     tls = TLSOptions(certificate=Path(certificate), key=Path(key)) if certificate and key else None
     return serve(application, ServerOptions(host="127.0.0.1", port=port, tls=tls))
 
 
-# -- the clients -----------------------------------------------------------------------------------
+# -- the clients ---------------------------------------------------------------
 
 
 def _connect(port: int, *, tls: bool) -> socket.socket:
-    plain = socket.create_connection(("127.0.0.1", port), timeout=60)
+    plain = socket.create_connection(("127.0.0.1", port), timeout=20)
     plain.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     if not tls:
         return plain
@@ -223,6 +151,7 @@ def _connect(port: int, *, tls: bool) -> socket.socket:
 
 def _small(port: int, *, tls: bool, megabytes: int) -> float:
     """Requests answered: wrk with one thread and sixteen connections."""
+    del megabytes
     url = f"http{'s' if tls else ''}://127.0.0.1:{port}/small"
     result = subprocess.run(
         ["wrk", "-t1", "-c16", "-d3", url], capture_output=True, text=True, check=True
@@ -288,7 +217,7 @@ WORK: dict[str, Callable[..., float]] = {
 }
 
 
-# -- measuring -------------------------------------------------------------------------------------
+# -- measuring -----------------------------------------------------------------
 
 
 def _tree(root: int) -> Iterator[int]:
@@ -311,7 +240,11 @@ def cpu_seconds(root: int) -> float:
 @contextlib.contextmanager
 def _running(command: list[str], bench: Bench, port: int) -> Iterator[int]:
     process = subprocess.Popen(
-        command, env=bench.environment, cwd=HERE, stdout=subprocess.DEVNULL
+        command,
+        env=bench.environment,
+        cwd=HERE.parent,
+        stdout=subprocess.DEVNULL,
+        stderr=None if "--serve" in command else subprocess.DEVNULL,  # others report our probes
     )
     try:
         for _ in range(200):
@@ -330,13 +263,17 @@ def _free_port() -> int:
         return int(probe.getsockname()[1])
 
 
-def _measure(name: str, work: str, bench: Bench, *, tls: bool, megabytes: int) -> tuple[float, float]:
+def _measure(
+    name: str, work: str, bench: Bench, *, tls: bool, megabytes: int
+) -> tuple[float, float]:
     """Work a second, and CPU a piece of work (microseconds a request, seconds a gigabyte)."""
     port = _free_port()
     with _running(CANDIDATES[name](bench, port, tls=tls), bench, port) as process:
         WORK[work](port, tls=tls, megabytes=megabytes)
         before, started = cpu_seconds(process), time.perf_counter()
-        done = sum(WORK[work](port, tls=tls, megabytes=megabytes) for _ in range(1 + (work != "small")))
+        done = sum(
+            WORK[work](port, tls=tls, megabytes=megabytes) for _ in range(1 + (work != "small"))
+        )
         elapsed, spent = time.perf_counter() - started, cpu_seconds(process) - before
     return done / elapsed, spent / done * (1e6 if work == "small" else 1024)
 
@@ -354,19 +291,26 @@ def _prepare(folder: Path, megabytes: int) -> Bench:
     return bench
 
 
-def _table(figures: dict[tuple[str, str, bool], list[tuple[float, float]]]) -> str:
+def _table(figures: dict[tuple[str, str, bool], list[tuple[float, float] | None]]) -> str:
     lines = ["| work | server | per second | CPU each |", "|---|---|---:|---:|"]
     for (work, name, tls), rounds in figures.items():
-        rate = statistics.median(rate for rate, _ in rounds)
-        cost = statistics.median(cost for _, cost in rounds)
+        tail = ", TLS" if tls else ""
+        whole = [figure for figure in rounds if figure is not None]
+        if len(whole) < len(rounds):
+            # a median of the rounds that went well would hide that others did not
+            failed = len(rounds) - len(whole)
+            lines.append(f"| {work}{tail} | {name} | failed in {failed} of {len(rounds)} | |")
+            continue
+        rate = statistics.median(rate for rate, _ in whole)
+        cost = statistics.median(cost for _, cost in whole)
         unit = ("requests", "µs") if work == "small" else ("MB", "s/GB")
         number = f"{cost:.1f}" if work == "small" else f"{cost:.2f}"
-        tail = ", TLS" if tls else ""
         lines.append(f"| {work}{tail} | {name} | {rate:,.0f} {unit[0]} | {number} {unit[1]} |")
     return "\n".join(lines)
 
 
 def main() -> int:
+    """Measures and prints the table."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--megabytes", type=int, default=256)
@@ -380,16 +324,28 @@ def main() -> int:
         return _serve_ours(int(port), certificate, key)
     chosen = given.only.split(",") if given.only else [name.split()[0] for name in CANDIDATES]
     encrypted = {"both": [False, True], "plain": [False], "tls": [True]}[given.transport]
-    figures: dict[tuple[str, str, bool], list[tuple[float, float]]] = {}
+    names = [name for name in CANDIDATES if name.split()[0] in chosen and _available(name)]
+    plan = [
+        (work, name, tls)
+        for _ in range(given.rounds)
+        for tls in encrypted
+        for work in given.work.split(",")
+        for name in names
+    ]
+    figures: dict[tuple[str, str, bool], list[tuple[float, float] | None]] = {}
     folder = Path(tempfile.mkdtemp(prefix="servers-"))
     try:
         bench = _prepare(folder, given.megabytes)
-        for _ in range(given.rounds):
-            for tls in encrypted:
-                for work in given.work.split(","):
-                    for name in (n for n in CANDIDATES if n.split()[0] in chosen):
-                        figure = _measure(name, work, bench, tls=tls, megabytes=given.megabytes)
-                        figures.setdefault((work, name, tls), []).append(figure)
+        for work, name, tls in plan:
+            try:
+                figure = _measure(name, work, bench, tls=tls, megabytes=given.megabytes)
+            except (
+                OSError,
+                RuntimeError,
+                subprocess.SubprocessError,
+            ):  # it hung up, hung, or answered something else
+                figure = None
+            figures.setdefault((work, name, tls), []).append(figure)
     finally:
         shutil.rmtree(folder)
     print(_table(figures))

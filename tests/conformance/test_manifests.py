@@ -248,3 +248,14 @@ def test_size_limit(repository: Repository, image: Image, difference: int, chunk
     else:
         assert_error(answer, 413, "SIZE_INVALID")
         assert repository.get_manifest("v1").status == 404
+
+
+def test_sparse_index_is_remarked_on(repository: Repository) -> None:
+    """Whoever pushes an index without all of its manifests is told; a complete one is not."""
+    sparse = index([descriptor()])
+    answer = repository.put_manifest(sparse, "sparse")
+
+    assert answer.status == 201
+    remark = answer.headers["Warning"]
+    assert remark.startswith('299 - "1 of the index')
+    assert "Warning" not in repository.put_manifest(index([]), "complete").headers

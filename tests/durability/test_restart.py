@@ -11,7 +11,7 @@ import signal
 import sqlite3
 import threading
 import time
-from contextlib import closing
+from contextlib import closing, suppress
 from typing import TYPE_CHECKING
 
 import pytest
@@ -69,7 +69,11 @@ def ended(registry: RunningRegistry) -> int:
 
 def upload_file_sizes(registry: RunningRegistry) -> list[int]:
     """How many bytes each unfinished upload has on disk."""
-    return [path.stat().st_size for path in (registry.root / "uploads").iterdir()]
+    sizes = []
+    for path in (registry.root / "uploads").iterdir():
+        with suppress(FileNotFoundError):  # purged since it was listed
+            sizes.append(path.stat().st_size)
+    return sizes
 
 
 def begin_patch(registry: RunningRegistry, location: str, announced: int) -> RawConnection:

@@ -99,10 +99,11 @@ class ManifestPush:
 
 @dataclass(frozen=True, slots=True)
 class PushedManifest:
-    """What a push has come to."""
+    """What a push has come to; `absent` are children of an index that are not in the repository."""
 
     digest: Digest
     manifest: Manifest
+    absent: tuple[Digest, ...] = ()
 
 
 class Manifests:
@@ -167,14 +168,15 @@ class Manifests:
             )
         at = now()
 
-        async def store(transaction: Transaction) -> None:
+        async def store(transaction: Transaction) -> PushedManifest:
+            absent: tuple[Digest, ...] = ()
             repository_id = await self._repositories.ensure(transaction, repository, actor, at)
             if push.precondition is not None:
                 current = await self._tags.current(transaction, repository_id, push.tags[0])
                 push.precondition(current)
             present = await transaction.fetch_one(_PRESENT, repository_id, digest)
             if present is None:
-                await self._check_references(transaction, repository_id, manifest)
+                absent = await self._check_references(transaction, repository_id, manifest)
                 await self._insert(transaction, repository_id, digest, manifest, push, actor, at)
                 change = Change(
                     "manifest.pushed", repository, digest, {"mediaType": manifest.media_type}
@@ -185,20 +187,27 @@ class Manifests:
                     transaction, repository_id, repository, tag, digest, actor, at
                 )
 
-        await self._database.transaction(store)
-        return PushedManifest(digest, manifest)
+            return PushedManifest(digest, manifest, absent)
+
+        return await self._database.transaction(store)
 
     async def _check_references(
         self, transaction: Transaction, repository_id: int, manifest: Manifest
-    ) -> None:
+    ) -> tuple[Digest, ...]:
+        """Refuse what is incomplete against the rules; return the children that may be absent."""
+        references = manifest.references()
         required = [
             reference
-            for reference in manifest.references()
+            for reference in references
             if reference.required and reference.kind in self._rules.required
         ]
         missing = await missing_references(transaction, repository_id, required)
         if missing:
             raise ManifestBlobUnknown.for_digests(missing)
+        children = [reference for reference in references if reference.kind == "child"]
+        if not children or "child" in self._rules.required:
+            return ()
+        return tuple(await missing_references(transaction, repository_id, children))
 
     async def _insert(
         self,

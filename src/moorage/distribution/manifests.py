@@ -24,6 +24,7 @@ from moorage.spec.errors import (
 )
 from moorage.spec.media_types import INDEX_TYPES
 from moorage.spec.names import parse_reference, parse_tag
+from moorage.spec.warnings import warning_header
 
 if TYPE_CHECKING:
     from moorage.content.manifests import PushedManifest, StoredManifest
@@ -173,4 +174,10 @@ def _pushed_headers(
         headers.append((b"oci-subject", pushed.manifest.subject.digest.encode()))
     if tags:
         headers.append((b"oci-tag", ", ".join(tags).encode()))
+    if pushed.absent:
+        remark = (
+            f"{len(pushed.absent)} of the index's {len(pushed.manifest.children)} manifests are "
+            "not in this repository; until they are pushed, pulling for their platforms fails"
+        )
+        headers += [(b"warning", value.encode("ascii")) for value in warning_header([remark])]
     return headers

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     Key = tuple[str, tuple[Value, ...]]
 
 # Thousands of manifests of a few KiB, or a few dozen complete lists of tags.
-MAX_BYTES = 16 * 1024 * 1024
+MAX_BYTES = 8 * 1024 * 1024
 # What a row costs beside its cells: tuple, key and table entry.
 ROW_BYTES = 1024
 

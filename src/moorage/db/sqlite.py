@@ -35,15 +35,14 @@ T = TypeVar("T")
 LOCK_SECONDS = 30.0
 FIRST_RETRY_SECONDS = 0.0005
 LONGEST_RETRY_SECONDS = 0.02
-# Covers the upper levels of the indexes of a large catalogue; the rest is the page cache's work.
-CACHE_KIB = 16 * 1024
-MEMORY_MAP_BYTES = 128 * 1024 * 1024
+# Covers the upper levels of the indexes of a large catalogue; the rest is the page cache's work. A
+# mapped file would count as this process's memory, up to its whole size.
+CACHE_KIB = 8 * 1024
 _PRAGMAS = (
     "journal_mode = WAL",
     "synchronous = NORMAL",
     "wal_autocheckpoint = 0",
     f"cache_size = -{CACHE_KIB}",
-    f"mmap_size = {MEMORY_MAP_BYTES}",
     "temp_store = MEMORY",
 )
 _BUSY_CODES = (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED)

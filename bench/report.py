@@ -8,6 +8,7 @@ from the JSON, so that the page can be written again without measuring.
 from __future__ import annotations
 
 import json
+from itertools import zip_longest
 from typing import TYPE_CHECKING, cast
 
 from bench.chart import Bar, bar_chart
@@ -170,14 +171,16 @@ def growth_tables(results: Results) -> str:
         if row.key not in results:
             continue
         cells = [row.title]
-        for quantity, target in zip((RATE, COST), row.targets, strict=True):
+        for quantity, target in zip_longest((RATE, COST), row.targets):
             small = median(results[row.key][SMALL], quantity.metric)
             big = median(results[row.key][BIG], quantity.metric)
             assert small is not None
             assert big is not None
-            verdict = "met" if target.met(big, small) else "**missed**"
-            sign = "≥" if target.relation == "at least" else "≤"
-            ratio = f"{big / small:.2f}{TIMES}, {sign} {target.factor:.2f}{TIMES} {verdict}"
+            ratio = f"{big / small:.2f}{TIMES}"
+            if target is not None:
+                verdict = "met" if target.met(big, small) else "**missed**"
+                sign = "≥" if target.relation == "at least" else "≤"
+                ratio += f", {sign} {target.factor:.2f}{TIMES} {verdict}"
             cells += [quantity.text(small), quantity.text(big), ratio]
         lines.append(_line(cells))
     lines += ["", _line(["", "measured", "limit", ""]), "|:--|--:|--:|:--|"]

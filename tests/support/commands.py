@@ -33,6 +33,7 @@ class Outcome:
 
     def json(self) -> Any:
         """Standard output as JSON."""
+        assert self.output, self.errors
         return json.loads(self.output)
 
 

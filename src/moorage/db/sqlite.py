@@ -78,6 +78,7 @@ class SQLiteDatabase:
             raise
         self._reader = self._connect()
         self._reader.execute("PRAGMA query_only = ON")
+        self._reader.execute("PRAGMA busy_timeout = 1000")  # the event loop waits with it
         self._cache = ReadCache(self._reader)
         self._transaction = _SQLiteTransaction(self._writer)
 
@@ -112,7 +113,7 @@ class SQLiteDatabase:
     def _connect(self) -> sqlite3.Connection:
         connection = sqlite3.connect(
             self._path,
-            timeout=1.0,
+            timeout=LOCK_SECONDS,
             isolation_level=None,
             cached_statements=512,
             check_same_thread=False,

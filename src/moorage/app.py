@@ -16,20 +16,18 @@ from moorage.access.tokens import MIN_KEY_BYTES
 from moorage.content.rules import NO_RULES, LayerURLs, ManifestRules
 from moorage.content.service import build_content
 from moorage.db import sqlite_file
-from moorage.db.sqlite import SQLiteDatabase
 from moorage.distribution.dispatch import Distribution
 from moorage.distribution.in_flight import UploadsInFlight
+from moorage.distribution.redirects import Redirects
 from moorage.distribution.registry import Bounds, Registry
 from moorage.events.log import EventLog
 from moorage.front import FrontDoor, RequestObserver
+from moorage.ground import build_database, build_store
 from moorage.http.addresses import Addresses
 from moorage.http.application import Application
 from moorage.life import RegistryLife
-from moorage.settings.sections.storage import DATABASE_NAME
 from moorage.spec.errors import Unavailable
 from moorage.storage import directories
-from moorage.storage.filesystem import FilesystemStore
-from moorage.storage.memory import MemoryStore
 
 if TYPE_CHECKING:
     from moorage.access.service import AnonymousAccess
@@ -39,18 +37,26 @@ if TYPE_CHECKING:
     from moorage.settings import Settings
     from moorage.settings.sections.validation import Validation
     from moorage.spec.manifests import ReferenceKind
-    from moorage.storage.protocol import AppendableStore
+    from moorage.storage.protocol import AppendableStore, ExtentStore
 
 TOKEN_KEY_FILE = "token.key"  # noqa: S105 (a file's name)
 
 
-def create_app(settings: Settings, access_log: AccessLog | None = None) -> Application:
-    """The registry that the settings describe, as an ASGI application."""
+def create_app(
+    settings: Settings,
+    access_log: AccessLog | None = None,
+    *,
+    store: AppendableStore | ExtentStore | None = None,
+) -> Application:
+    """The registry that the settings describe, as an ASGI application.
+
+    A `store` is used instead of the one that the settings name.
+    """
     if not settings.storage.maintenance.readonly.enabled:
         refuse_unwritable(settings)
     access = build_access(settings)
     memory = Path(tempfile.mkdtemp(prefix="moorage-")) if settings.sqlite_path is None else None
-    database, store, content = build_heart(settings, memory)
+    database, store, content = build_heart(settings, memory, store)
     prefix = settings.http.prefix
     addresses = Addresses(settings.http.trustedproxies, settings.http.host or "", prefix)
     limits = settings.limits
@@ -66,6 +72,7 @@ def create_app(settings: Settings, access_log: AccessLog | None = None) -> Appli
             ranges_per_request=limits.rangesperrequest,
         ),
         in_flight=UploadsInFlight(limits.uploadsperclient),
+        redirects=Redirects(),
         base=(settings.http.host or "") + prefix,
         read_only=settings.storage.maintenance.readonly.enabled,
         deletes=settings.storage.delete.enabled,
@@ -84,19 +91,16 @@ def create_app(settings: Settings, access_log: AccessLog | None = None) -> Appli
 
 
 def build_heart(
-    settings: Settings, memory: Path | None = None
-) -> tuple[Database, AppendableStore, Content]:
+    settings: Settings,
+    memory: Path | None = None,
+    store: AppendableStore | ExtentStore | None = None,
+) -> tuple[Database, AppendableStore | ExtentStore, Content]:
     """The content over its database and store, not yet started: what commands work with too.
 
     `memory` is a folder for the database of a registry that forgets everything when it stops.
     """
-    path = settings.sqlite_path
-    if path is None:
-        if memory is None:
-            raise ValueError("a registry in memory needs a folder for its database")
-        path = memory / DATABASE_NAME
-    database = SQLiteDatabase(path)
-    store = build_store(settings)
+    database = build_database(settings, memory)
+    store = store or build_store(settings)
     content = build_content(
         database,
         store,
@@ -135,14 +139,6 @@ def manifest_rules(validation: Validation) -> ManifestRules:
         required=complete if manifests.indexes.platforms == "all" else usual,
         urls=LayerURLs(manifests.urls.allow, manifests.urls.deny),
     )
-
-
-def build_store(settings: Settings) -> AppendableStore:
-    """The blob store that the settings name."""
-    if settings.storage.inmemory is not None:
-        return MemoryStore()
-    filesystem = settings.storage.filesystem
-    return FilesystemStore(filesystem.rootdirectory, sync_directories=filesystem.syncdirectories)
 
 
 def build_access(settings: Settings) -> AccessService:

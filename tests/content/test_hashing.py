@@ -40,7 +40,7 @@ def with_store(scenario: Callable[[CountingStore, RunningHashes], Awaitable[None
         store = CountingStore()
         with store.append("session") as file:
             file.write(CONTENT)
-        await scenario(store, RunningHashes(store))
+        await scenario(store, RunningHashes(store.hash_upload))
 
     asyncio.run(run())
 

@@ -29,6 +29,7 @@ from tests.support.images import blob_path, digest_of, with_digest
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from moorage.http.types import ASGIApp
     from tests.support.wire import Answer, Header
 
 REPOSITORIES = ("a", "b/blobs/uploads")
@@ -74,7 +75,7 @@ class UploadMachine(RuleBasedStateMachine):
     def __init__(self, folder: Path) -> None:
         super().__init__()
         self._folder = folder
-        self._client = InProcess(registry_app(folder))
+        self._client = InProcess(self._app())
         self._client.__enter__()
         self._all: list[Session] = []
         self._held: list[Held] = []
@@ -85,6 +86,9 @@ class UploadMachine(RuleBasedStateMachine):
         self._cut_all()
         self._client.__exit__()
         shutil.rmtree(self._folder)
+
+    def _app(self) -> ASGIApp:
+        return registry_app(self._folder)
 
     # Sessions begin
 
@@ -278,7 +282,7 @@ class UploadMachine(RuleBasedStateMachine):
         """An orderly restart changes nothing, however many requests it breaks off."""
         self._cut_all()
         self._client.__exit__()
-        self._client = InProcess(registry_app(self._folder))
+        self._client = InProcess(self._app())
         self._client.__enter__()
 
     # What must hold

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from typing import Any
 
     from moorage.http.types import ASGIApp, Message, Scope
+    from moorage.storage.protocol import AppendableStore, ExtentStore
     from tests.support.wire import Header
 
 ZERO_COPY = "http.response.zerocopysend"
@@ -33,7 +34,11 @@ ZERO_COPY = "http.response.zerocopysend"
 STUCK_SECONDS = 60.0
 
 
-def registry_app(folder: Path, config: Mapping[str, object] | None = None) -> ASGIApp:
+def registry_app(
+    folder: Path,
+    config: Mapping[str, object] | None = None,
+    store: AppendableStore | ExtentStore | None = None,
+) -> ASGIApp:
     """The whole registry with its data in a folder; `config` is merged over the defaults."""
     defaults: dict[str, object] = {
         "storage": {
@@ -43,7 +48,7 @@ def registry_app(folder: Path, config: Mapping[str, object] | None = None) -> AS
     }
     path = folder / "config.yml"
     path.write_text(json.dumps(merge(defaults, config or {})))
-    return create_app(load(path, {}).settings)
+    return create_app(load(path, {}).settings, store=store)
 
 
 class Unanswered(Exception):

@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING
 from moorage.content.changes import Change, now
 from moorage.http.content import FileContent, StreamContent
 from moorage.spec.errors import BlobUnknown, Unknown
-from moorage.storage.protocol import LocalFiles
+from moorage.storage.extents import read_extents
+from moorage.storage.protocol import Extent, LocalFiles, SigningStore
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
     from moorage.storage.protocol import BlobStore, StoredBlob
 
 _FIND = """
-    SELECT b.size, e.key
+    SELECT b.size, e.key, e.size
     FROM repositories r
     JOIN repository_blobs l ON l.repository_id = r.id AND l.digest = $2
     JOIN blobs b ON b.digest = l.digest
@@ -38,7 +39,8 @@ _STORE = """
     INSERT INTO blobs (digest, size, created_at, touched_at) VALUES ($1, $2, $3, $3)
     ON CONFLICT (digest) DO NOTHING
 """
-_STORE_EXTENT = "INSERT INTO extents (digest, ordinal, key, size) VALUES ($1, 0, $2, $3)"
+_STORE_EXTENT = "INSERT INTO extents (digest, ordinal, key, size) VALUES ($1, $2, $3, $4)"
+_EXTENTS = "SELECT key, size FROM extents WHERE digest = $1 ORDER BY ordinal"
 _TOUCH = "UPDATE blobs SET touched_at = $2 WHERE digest = $1"
 _LINK = """
     INSERT INTO repository_blobs (repository_id, digest, linked_at) VALUES ($1, $2, $3)
@@ -60,11 +62,15 @@ MAX_MOUNT_SOURCES = 100
 
 @dataclass(frozen=True, slots=True)
 class Blob:
-    """A blob that its repository links: what it is and where its bytes are."""
+    """A blob that its repository links: what it is and where its bytes begin.
+
+    It is whole when they are all in that one object.
+    """
 
     digest: Digest
     size: int
     key: str
+    whole: bool
 
 
 class BlobVanished(Exception):
@@ -84,6 +90,7 @@ class Blobs:
         self._database = database
         self._store = store
         self._files = store if isinstance(store, LocalFiles) else None
+        self._signing = store if isinstance(store, SigningStore) else None
         self._repositories = repositories
         self._changes = changes
 
@@ -96,25 +103,43 @@ class Blobs:
         row = await self._database.fetch_one(_FIND, repository, digest)
         if row is None:
             raise BlobUnknown(detail={"digest": digest})
-        size, key = row
-        return Blob(digest, size, key)
+        size, key, first_size = row
+        return Blob(digest, size, key, first_size == size)
 
-    def open(self, blob: Blob) -> Content:
-        """The blob's bytes, for a reply to send.
+    async def open(self, blob: Blob, start: int, stop: int) -> Content:
+        """The blob's bytes, for a reply to send, which begins with those from `start` to `stop`.
 
         Raises:
             Unknown: the store has lost them.
+            Unavailable: the store does not answer.
         """
-        if self._files is None:
-            return StreamContent(lambda start, stop: self._store.read(blob.key, start, stop))
         try:
-            return FileContent(self._files.open(blob.key))
+            if self._files is not None and blob.whole:
+                file = self._files.open(blob.key)
+                if file is not None:
+                    return FileContent(file)
+            extents = [Extent(blob.key, blob.size)] if blob.whole else await self._extents(blob)
+            content = StreamContent(
+                lambda start, stop: read_extents(self._store, extents, start, stop)
+            )
+            await content.prepare(start, stop)
         except KeyError:
             message = (
                 f"The registry has lost the bytes of {blob.digest}; "
                 "its operator should run `moorage check --repair`."
             )
             raise Unknown(message) from None
+        return content
+
+    async def url(self, blob: Blob) -> str | None:
+        """Where a client may fetch the blob without us; None when it must come from here."""
+        if self._signing is None or not blob.whole:
+            return None
+        return await self._signing.signed_url(blob.key)
+
+    async def _extents(self, blob: Blob) -> list[Extent]:
+        rows = await self._database.fetch_all(_EXTENTS, blob.digest)
+        return [Extent(key, size) for key, size in rows]
 
     async def is_stored(self, digest: Digest) -> bool:
         """Whether the registry has the content, in whatever repository."""
@@ -188,22 +213,36 @@ class Blobs:
         at = now()
 
         async def link(transaction: Transaction) -> bool:
-            taken = await self._store_row(transaction, digest, stored, at)
-            repository_id = await self._repositories.ensure(transaction, repository, actor, at)
-            if await transaction.execute(_LINK, repository_id, digest, at):
-                change = Change("blob.pushed", repository, digest)
-                await self._changes.append(transaction, actor, at, change)
+            taken = await self.add_in(transaction, repository, digest, stored, actor, at)
             if session is not None:
                 await transaction.execute(_FORGET_UPLOAD, session)
             return taken
 
         return await self._database.transaction(link)
 
+    async def add_in(
+        self,
+        transaction: Transaction,
+        repository: RepositoryName,
+        digest: Digest,
+        stored: StoredBlob | None,
+        actor: Actor,
+        at: int,
+    ) -> bool:
+        """What `add` does, as a part of a transaction."""
+        taken = await self._store_row(transaction, digest, stored, at)
+        repository_id = await self._repositories.ensure(transaction, repository, actor, at)
+        if await transaction.execute(_LINK, repository_id, digest, at):
+            change = Change("blob.pushed", repository, digest)
+            await self._changes.append(transaction, actor, at, change)
+        return taken
+
     async def _store_row(
         self, transaction: Transaction, digest: Digest, stored: StoredBlob | None, at: int
     ) -> bool:
         if stored is not None and await transaction.execute(_STORE, digest, stored.size, at):
-            await transaction.execute(_STORE_EXTENT, digest, stored.key, stored.size)
+            for ordinal, extent in enumerate(stored.extents):
+                await transaction.execute(_STORE_EXTENT, digest, ordinal, extent.key, extent.size)
             return True
         if not await transaction.execute(_TOUCH, digest, at):
             raise BlobVanished

@@ -14,8 +14,11 @@ from typing import TYPE_CHECKING
 from moorage.spec.digests import new_hasher
 
 if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
     from moorage.spec.digests import Hasher
-    from moorage.storage.protocol import AppendableStore
+
+    HashRange = Callable[[str, Hasher, int, int], Awaitable[None]]
 
 # A SHA-512 state is some 300 bytes; more sessions than this are read again from the store.
 REMEMBERED_SESSIONS = 4096
@@ -24,8 +27,9 @@ REMEMBERED_SESSIONS = 4096
 class RunningHashes:
     """Hash states by session, the longest unused forgotten first."""
 
-    def __init__(self, store: AppendableStore) -> None:
-        self._store = store
+    def __init__(self, hash_range: HashRange) -> None:
+        """`hash_range` feeds a part of an upload to a hasher: session, hasher, start, stop."""
+        self._hash_range = hash_range
         self._states: OrderedDict[str, tuple[str, int, Hasher]] = OrderedDict()
 
     async def resume(self, session: str, algorithm: str, received: int) -> Hasher:
@@ -36,7 +40,7 @@ class RunningHashes:
         else:
             seen, hasher = 0, new_hasher(algorithm)
         if seen < received:
-            await self._store.hash_upload(session, hasher, seen, received)
+            await self._hash_range(session, hasher, seen, received)
         return hasher
 
     def remember(self, session: str, algorithm: str, received: int, hasher: Hasher) -> None:

@@ -7,21 +7,22 @@ nothing: both are checked and written in one transaction.
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from moorage.content.changes import Change, now
+from moorage.content.indexing import index_manifest
+from moorage.content.records import ManifestRecord, RecordName, is_final
 from moorage.content.references import missing_references
 from moorage.spec.digests import Digest
-from moorage.spec.errors import DigestInvalid, ManifestBlobUnknown, ManifestUnknown
+from moorage.spec.errors import DigestInvalid, ManifestBlobUnknown, ManifestUnknown, OCIError
 from moorage.spec.manifests import parse_manifest
-from moorage.spec.referrers import referrer_descriptor
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from moorage.content.changes import Actor, ChangeLog
+    from moorage.content.records import ManifestRecords
     from moorage.content.repositories import Repositories
     from moorage.content.rules import ManifestRules
     from moorage.content.tags import Tags
@@ -50,22 +51,11 @@ _HEAD_BY_TAG = _BY_TAG.format(payload="''")
 _PRESENT = """
     SELECT id FROM manifests WHERE repository_id = $1 AND digest = $2 AND deleted_at IS NULL
 """
-_INSERT = """
-    INSERT INTO manifests
-        (repository_id, digest, media_type, artifact_type, subject, referrer, size,
-         pushed_by, pushed_at, payload)
-    VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)
-    RETURNING id
-"""
-_INSERT_REFERENCE = """
-    INSERT INTO manifest_references (manifest_id, kind, digest) VALUES ($1, $2, $3)
-    ON CONFLICT (manifest_id, kind, digest) DO NOTHING
-"""
 _CLOSE = """
     UPDATE manifests SET deleted_at = $3
     WHERE digest = $2 AND deleted_at IS NULL
         AND repository_id = (SELECT id FROM repositories WHERE name = $1)
-    RETURNING repository_id
+    RETURNING repository_id, pushed_at
 """
 
 
@@ -106,6 +96,10 @@ class PushedManifest:
     absent: tuple[Digest, ...] = ()
 
 
+class _RecordNeeded(Exception):
+    """The manifest was deleted while somebody pushed it again."""
+
+
 class Manifests:
     """Finding, pushing and deleting manifests."""
 
@@ -116,12 +110,15 @@ class Manifests:
         tags: Tags,
         changes: ChangeLog,
         rules: ManifestRules,
+        records: ManifestRecords | None = None,
     ) -> None:
+        """`records` is where manifests are written down a second time."""
         self._database = database
         self._repositories = repositories
         self._tags = tags
         self._changes = changes
         self._rules = rules
+        self._records = records
 
     async def get(self, repository: RepositoryName, reference: Reference) -> StoredManifest:
         """The manifest with its payload (end-3).
@@ -157,6 +154,7 @@ class Manifests:
             DigestInvalid: the payload does not hash to the stated digest.
             ManifestBlobUnknown: something that it refers to is not in the repository.
             PreconditionFailed: the tag is not in the state that the client requires.
+            InsufficientStorage, Unavailable: it could not be written down; nothing was changed.
         """
         manifest = parse_manifest(push.payload, push.content_type)
         self._rules.urls.check(manifest)
@@ -166,9 +164,59 @@ class Manifests:
                 f"The manifest hashes to {digest}, not to {push.digest}; send the exact bytes.",
                 detail={"expected": push.digest, "actual": digest},
             )
+        if await self._database.fetch_one(_HEAD_BY_DIGEST, repository, digest) is None:
+            return await self._push_recorded(repository, push, actor, digest, manifest)
+        try:
+            pushed, _ = await self._push(repository, push, actor, digest, manifest, recorded=None)
+        except _RecordNeeded:
+            return await self._push_recorded(repository, push, actor, digest, manifest)
+        return pushed
+
+    async def _push_recorded(
+        self,
+        repository: RepositoryName,
+        push: ManifestPush,
+        actor: Actor,
+        digest: Digest,
+        manifest: Manifest,
+    ) -> PushedManifest:
+        """Push what seems to be new: its record first."""
+        name = RecordName(repository, digest, push.pushed_at or now())
+        if self._records is None:
+            pushed, _ = await self._push(repository, push, actor, digest, manifest, recorded=name)
+            return pushed
+        record = ManifestRecord(name, manifest.media_type, actor.name, push.payload)
+        await self._records.write(record)
+        try:
+            pushed, is_new = await self._push(
+                repository, push, actor, digest, manifest, recorded=name
+            )
+        except OCIError as refusal:
+            if is_final(refusal):
+                await self._records.remove(name)
+            raise
+        if not is_new:
+            await self._records.remove(name)
+        return pushed
+
+    async def _push(
+        self,
+        repository: RepositoryName,
+        push: ManifestPush,
+        actor: Actor,
+        digest: Digest,
+        manifest: Manifest,
+        *,
+        recorded: RecordName | None,
+    ) -> tuple[PushedManifest, bool]:
+        """The transaction of a push, and whether the manifest was new.
+
+        Raises:
+            _RecordNeeded: it is new, and has no record yet.
+        """
         at = now()
 
-        async def store(transaction: Transaction) -> PushedManifest:
+        async def store(transaction: Transaction) -> tuple[PushedManifest, bool]:
             absent: tuple[Digest, ...] = ()
             repository_id = await self._repositories.ensure(transaction, repository, actor, at)
             if push.precondition is not None:
@@ -176,8 +224,12 @@ class Manifests:
                 push.precondition(current)
             present = await transaction.fetch_one(_PRESENT, repository_id, digest)
             if present is None:
+                if recorded is None:
+                    raise _RecordNeeded
                 absent = await self._check_references(transaction, repository_id, manifest)
-                await self._insert(transaction, repository_id, digest, manifest, push, actor, at)
+                await index_manifest(
+                    transaction, repository_id, recorded, manifest, actor.name, push.payload
+                )
                 change = Change(
                     "manifest.pushed", repository, digest, {"mediaType": manifest.media_type}
                 )
@@ -186,8 +238,7 @@ class Manifests:
                 await self._tags.move(
                     transaction, repository_id, repository, tag, digest, actor, at
                 )
-
-            return PushedManifest(digest, manifest, absent)
+            return PushedManifest(digest, manifest, absent), present is None
 
         return await self._database.transaction(store)
 
@@ -209,37 +260,6 @@ class Manifests:
             return ()
         return tuple(await missing_references(transaction, repository_id, children))
 
-    async def _insert(
-        self,
-        transaction: Transaction,
-        repository_id: int,
-        digest: Digest,
-        manifest: Manifest,
-        push: ManifestPush,
-        actor: Actor,
-        at: int,
-    ) -> None:
-        subject = manifest.subject
-        row = await transaction.fetch_one(
-            _INSERT,
-            repository_id,
-            digest,
-            manifest.media_type,
-            manifest.artifact_type,
-            subject.digest if subject else None,
-            _referrer(manifest, digest, len(push.payload)) if subject else None,
-            len(push.payload),
-            actor.name,
-            at if push.pushed_at is None else push.pushed_at,
-            push.payload,
-        )
-        assert row is not None  # RETURNING gives the row that was inserted
-        references = [
-            (row[0], reference.kind, reference.descriptor.digest)
-            for reference in manifest.references()
-        ]
-        await transaction.execute_many(_INSERT_REFERENCE, references)
-
     async def delete(self, repository: RepositoryName, digest: Digest, actor: Actor) -> None:
         """Close a manifest and every tag that points at it (end-9).
 
@@ -248,26 +268,16 @@ class Manifests:
         """
         at = now()
 
-        async def close(transaction: Transaction) -> None:
+        async def close(transaction: Transaction) -> int:
             row = await transaction.fetch_one(_CLOSE, repository, digest, at)
             if row is None:
                 raise ManifestUnknown(detail={"name": repository, "digest": digest})
             await self._tags.close_all(transaction, row[0], repository, digest, actor, at)
             change = Change("manifest.deleted", repository, digest)
             await self._changes.append(transaction, actor, at, change)
+            pushed_at: int = row[1]
+            return pushed_at
 
-        await self._database.transaction(close)
-
-
-def _referrer(manifest: Manifest, digest: Digest, size: int) -> str:
-    """The entry that stands for this manifest in its subject's list of referrers (end-12)."""
-    return json.dumps(
-        referrer_descriptor(
-            media_type=manifest.media_type,
-            digest=digest,
-            size=size,
-            artifact_type=manifest.artifact_type,
-            annotations=manifest.annotations,
-        ),
-        separators=(",", ":"),
-    )
+        pushed_at = await self._database.transaction(close)
+        if self._records is not None:
+            await self._records.remove(RecordName(repository, digest, pushed_at))

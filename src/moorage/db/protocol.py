@@ -7,10 +7,11 @@ that the database may run more than once, so it must do nothing but talk to the 
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar, runtime_checkable
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Sequence
+    from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+    from contextlib import AbstractAsyncContextManager
 
 T = TypeVar("T")
 
@@ -27,6 +28,18 @@ class Reader(Protocol):
 
     async def fetch_all(self, sql: str, *arguments: Value) -> list[Row]:
         """All rows."""
+
+
+class View(Reader, Protocol):
+    """The database as it was at one moment, whatever is written meanwhile."""
+
+    async def columns(self, table: str) -> tuple[str, ...]:
+        """The names of a table's columns, in the order in which `SELECT *` gives them."""
+        ...
+
+    def rows(self, sql: str, *arguments: Value) -> AsyncIterator[list[Row]]:
+        """All rows, some at a time: for statements whose result does not fit into memory."""
+        ...
 
 
 class Transaction(Reader, Protocol):
@@ -61,3 +74,15 @@ class Database(Reader, Protocol):
             InsufficientStorage: the disk is full; nothing was changed.
             Unavailable: the database could not be written; nothing was changed.
         """
+
+    def view(self) -> AbstractAsyncContextManager[View]:
+        """The database as it is now, for long reading, until the block ends."""
+        ...
+
+
+@runtime_checkable
+class NumberingDatabase(Protocol):
+    """The ability of an engine that does not notice when rows come with their numbers."""
+
+    async def renumber(self) -> None:
+        """Let the numbers of new rows go on after those that are there."""

@@ -16,18 +16,22 @@ from collections import deque
 from typing import TYPE_CHECKING, Generic, TypeVar
 
 from moorage.db.migrations import SchemaTooNew, pending
+from moorage.db.moving_marks import mark_in, read_mark, refusal_of
 from moorage.db.read_cache import ReadCache
 from moorage.db.sqlite_dialect import schema, statement
 from moorage.db.sqlite_file import make_database, unusable
+from moorage.db.sqlite_view import sqlite_view
 from moorage.db.wal import WalKeeper
 from moorage.spec.errors import InsufficientStorage, OCIError, Unavailable
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterable, Sequence
+    from contextlib import AbstractAsyncContextManager
     from pathlib import Path
     from typing import Any
 
     from moorage.db.protocol import Row, Transaction, Value
+    from moorage.db.sqlite_view import SQLiteView
 
 T = TypeVar("T")
 
@@ -59,6 +63,8 @@ class SQLiteDatabase:
 
     async def start(self) -> None:
         try:
+            if mark := read_mark(self._path):
+                raise mark.refusal()
             make_database(self._path)
             await self._open()
         except (OSError, sqlite3.Error, SchemaTooNew, OCIError) as error:
@@ -110,6 +116,14 @@ class SQLiteDatabase:
                 raise Unavailable("the database could not reach its disk") from error
         return result
 
+    def data_version(self) -> int:
+        """A number that is another one after any commit, by whichever process."""
+        version: int = self._reader.execute("PRAGMA data_version").fetchone()[0]
+        return version
+
+    def view(self) -> AbstractAsyncContextManager[SQLiteView]:
+        return sqlite_view(self._connect)
+
     def _connect(self) -> sqlite3.Connection:
         connection = sqlite3.connect(
             self._path,
@@ -129,6 +143,8 @@ class SQLiteDatabase:
     def _migrate(self) -> None:
         """Bring the schema up to date inside the transaction that is open, then commit it."""
         try:
+            if mark := mark_in(self._writer):  # since `start` has looked
+                raise mark.refusal()
             (version,) = self._writer.execute("PRAGMA user_version").fetchone()
             for migration in pending(version):
                 for text in migration.statements:
@@ -236,7 +252,7 @@ class _Waiting(Generic[T]):
         try:
             self._outcome = _run_without_waiting(self.work(transaction))
         except sqlite3.IntegrityError as error:
-            self._refused = error
+            self._refused = refusal_of(error)
         except sqlite3.Error:
             raise
         except Exception as error:  # noqa: BLE001 (it is the asker's, and is handed over in settle)

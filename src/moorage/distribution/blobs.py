@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 _OCTETS = (b"content-type", b"application/octet-stream")
 _RANGES = (b"accept-ranges", b"bytes")
 # Content never changes under its digest. "private": a cache between must not share what it may not.
+# The URL that a redirect names is for this client, and for a while.
+_TEMPORARY = ((b"cache-control", b"no-store"),)
 _FOR_EVER = (b"cache-control", b"private, max-age=31536000, immutable")
 
 
@@ -35,9 +37,14 @@ async def get_blob(registry: Registry, call: Call) -> Reply:
     if wanted is not None and not _still_the_same(request.header(b"if-range"), digest):
         wanted = None
     ranges = parse_range(wanted, blob.size) if wanted is not None else None
-    content = registry.content.blobs.open(blob)
+    if registry.redirects.suit(call.client):
+        url = await registry.content.blobs.url(blob)
+        if url is not None:
+            return EmptyReply(307, [(b"location", url.encode()), *_TEMPORARY])
     if ranges is None or len(ranges) > registry.bounds.ranges_per_request:
+        content = await registry.content.blobs.open(blob, 0, blob.size)
         return ContentReply(200, [*headers, _OCTETS], content, 0, blob.size)
+    content = await registry.content.blobs.open(blob, ranges[0].start, ranges[0].stop)
     if len(ranges) > 1:
         parts = [(part.start, part.stop) for part in ranges]
         return MultipartReply(headers, content, parts, blob.size)

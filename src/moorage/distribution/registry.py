@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from moorage.access.service import AccessService
     from moorage.content.service import Content
     from moorage.distribution.in_flight import UploadsInFlight
+    from moorage.distribution.redirects import Redirects
     from moorage.http.addresses import Addresses
     from moorage.http.request import Request
     from moorage.spec.names import RepositoryName
@@ -41,6 +42,7 @@ class Registry:
     addresses: Addresses
     bounds: Bounds
     in_flight: UploadsInFlight
+    redirects: Redirects
     base: str = ""
     read_only: bool = False
     deletes: bool = True

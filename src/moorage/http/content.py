@@ -71,16 +71,34 @@ class FileContent:
 class StreamContent:
     """Pieces that `read(start, stop)` yields."""
 
-    __slots__ = ("_read",)
+    __slots__ = ("_prepared", "_read")
 
     def __init__(self, read: Callable[[int, int], AsyncIterator[bytes]]) -> None:
         self._read = read
+        self._prepared: tuple[int, int, bytes, AsyncIterator[bytes]] | None = None
+
+    async def prepare(self, start: int, stop: int) -> None:
+        """Fetch the first piece of a range, so that a failure comes before the reply has begun.
+
+        Raises:
+            Exception: whatever reading raises.
+        """
+        pieces = self._read(start, stop)
+        first = await anext(pieces, b"")
+        self._prepared = (start, stop, first, pieces)
 
     async def send(self, scope: Scope, send: Send, start: int, stop: int, *, more: bool) -> None:
-        async for piece in self._read(start, stop):
+        prepared, self._prepared = self._prepared, None
+        if prepared is not None and prepared[:2] == (start, stop):
+            first, pieces = prepared[2:]
+            await send({"type": "http.response.body", "body": first, "more_body": True})
+        else:
+            pieces = self._read(start, stop)
+        async for piece in pieces:
             await send({"type": "http.response.body", "body": piece, "more_body": True})
         if not more:
             await send({"type": "http.response.body", "body": b""})
 
     def close(self) -> None:
-        """Nothing is held between reads."""
+        """A read that was begun ends when its iterator is dropped."""
+        self._prepared = None

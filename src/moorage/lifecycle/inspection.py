@@ -69,6 +69,8 @@ class Inspector:
         try:
             file = self._files.open(key)
         except KeyError:
+            file = None
+        if file is None:
             return Verdict("lost", f"its file blobs/{key} is missing")
         try:
             status = os.fstat(file)

@@ -3,6 +3,7 @@
 
     <root>/uploads/<session>                          an upload under way
     <root>/blobs/<algorithm>/<2 hex>/<hex>.<suffix>   a blob; its key is the part below blobs/
+    <root>/records/<name>                             a record (`file_records`)
 
 The name holds the digest, so the folder alone tells what is in it. The suffix is the upload's own:
 two uploads of the same bytes never share a name, so neither can disturb what the other has already
@@ -35,6 +36,7 @@ from moorage.storage.directories import (
     sync_directory,
     unusable,
 )
+from moorage.storage.file_records import FileRecords
 from moorage.storage.protocol import (
     PIECE_BYTES,
     StoredBlob,
@@ -54,10 +56,11 @@ _NO_ROOM = (errno.ENOSPC, errno.EDQUOT)
 HASH_PIECE_BYTES = 1024 * 1024
 
 
-class FilesystemStore:
-    """A `BlobStore` with every ability: appending, local files, adoption and quarantine."""
+class FilesystemStore(FileRecords):
+    """A `BlobStore` with every ability of a local disk."""
 
     def __init__(self, root: Path, *, sync_directories: str = "auto") -> None:
+        super().__init__(root / "records")
         self._blobs = root / "blobs"
         self._uploads = root / "uploads"
         self._quarantine = root / "quarantine"
@@ -86,6 +89,7 @@ class FilesystemStore:
             folder.mkdir(mode=FOLDER_MODE, exist_ok=True)
         for shard in range(256):
             (usual / f"{shard:02x}").mkdir(mode=FOLDER_MODE, exist_ok=True)
+        self.make_record_folders()
         for folder in (usual, self._blobs, self._blobs.parent):
             sync_directory(folder)
 

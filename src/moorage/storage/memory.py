@@ -23,11 +23,12 @@ if TYPE_CHECKING:
 
 
 class MemoryStore:
-    """A `BlobStore` that is also an `AppendableStore`."""
+    """A `BlobStore` that is also an `AppendableStore` and a `RecordKeeper`."""
 
     def __init__(self) -> None:
         self._blobs: dict[str, tuple[Digest, bytes]] = {}
         self._uploads: dict[str, _UploadBuffer] = {}
+        self._records: dict[str, bytes] = {}
 
     async def start(self) -> None:
         """Nothing to make ready."""
@@ -76,6 +77,20 @@ class MemoryStore:
     async def unfinished(self) -> AsyncIterator[UnfinishedUpload]:
         for session, buffer in list(self._uploads.items()):
             yield UnfinishedUpload(session, len(buffer.content), buffer.touched_at)
+
+    async def put_record(self, name: str, content: bytes, *, durable: bool = False) -> None:
+        self._records[name] = content
+
+    async def get_record(self, name: str) -> bytes:
+        return self._records[name]
+
+    async def delete_record(self, name: str) -> None:
+        self._records.pop(name, None)
+
+    async def records(self, folder: str) -> AsyncIterator[str]:
+        for name in list(self._records):
+            if name.startswith(f"{folder}/"):
+                yield name
 
     def _keep(self, digest: Digest, content: bytes) -> StoredBlob:
         key = f"{digest}.{token_hex(8)}"

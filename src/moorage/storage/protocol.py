@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterable, AsyncIterator, Sequence
+    from collections.abc import AsyncIterable, AsyncIterator, Callable, Sequence
     from contextlib import AbstractContextManager
     from pathlib import Path
 
@@ -23,12 +23,29 @@ PIECE_BYTES = 256 * 1024
 
 
 @dataclass(frozen=True, slots=True)
+class Extent:
+    """One stored object that is a blob, or a piece of one."""
+
+    key: str
+    size: int
+
+
+@dataclass(frozen=True, slots=True)
 class StoredBlob:
-    """One stored object: where it is, what it should hash to, how long it is."""
+    """A blob in the store: where it begins, what it should hash to, how long it is.
+
+    `pieces` are its extents in order; none stand for the usual single one under `key`.
+    """
 
     key: str
     digest: Digest
     size: int
+    pieces: tuple[Extent, ...] = ()
+
+    @property
+    def extents(self) -> tuple[Extent, ...]:
+        """Where all of its bytes are, in order."""
+        return self.pieces or (Extent(self.key, self.size),)
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,11 +140,80 @@ class AppendableStore(BlobStore, Protocol):
 
 
 @runtime_checkable
+class ExtentStore(BlobStore, Protocol):
+    """The ability to write each request's bytes as one object, which becomes a blob uncopied.
+
+    Where these objects are is kept in the catalogue; a finished upload is its list of extents.
+    """
+
+    async def write_extent(
+        self, pieces: AsyncIterator[bytes], digest: Callable[[], Digest | None]
+    ) -> Extent | None:
+        """Store a stream as one object, in parts, with bounded memory; None if it was empty.
+
+        The bytes are durable when this returns. `digest` is asked when the stream has ended and
+        answers with the digest of a blob that would be this extent alone, or None: a store that
+        can still choose the name of the object makes it tell the digest. An exception out of
+        `pieces` leaves nothing behind.
+
+        Raises:
+            InsufficientStorage, Unavailable: the store refused; nothing is left behind.
+        """
+
+    async def record(self, blob: StoredBlob) -> None:
+        """Make the digest of a finished upload recoverable from the store alone.
+
+        Raises:
+            Unavailable: the store refused.
+        """
+
+
+@runtime_checkable
+class SigningStore(BlobStore, Protocol):
+    """The ability to let a client fetch an object from the store itself."""
+
+    async def signed_url(self, key: str) -> str | None:
+        """An URL that serves the object to whoever has it, for a while; None for this key not."""
+
+
+@runtime_checkable
+class RecordKeeper(Protocol):
+    """The ability to keep small named things beside the blobs.
+
+    They are what a lost database is rebuilt from. A name is made of parts with slashes between
+    them; a part does not begin with a dot.
+    """
+
+    async def put_record(self, name: str, content: bytes, *, durable: bool = False) -> None:
+        """Keep it under this name, in place of what was there; never a half of it.
+
+        A store on a local disk may answer before it has reached the disk, unless `durable`.
+
+        Raises:
+            InsufficientStorage, Unavailable: the store refused; nothing is changed.
+        """
+
+    async def get_record(self, name: str) -> bytes:
+        """What is kept under this name.
+
+        Raises:
+            KeyError: nothing is.
+        """
+
+    async def delete_record(self, name: str) -> None:
+        """Forget it; one that is not there is no error."""
+
+    def records(self, folder: str) -> AsyncIterator[str]:
+        """The names of everything below `folder`, in no particular order."""
+
+
+@runtime_checkable
 class LocalFiles(Protocol):
     """The ability to hand out a file of the operating system, for the kernel to send."""
 
-    def open(self, key: str) -> int:
-        """A file descriptor for reading, which the caller must close.
+    def open(self, key: str) -> int | None:
+        """A file descriptor for reading, which the caller must close; None when what is stored
+        under this key is not a file here and must be read as a stream.
 
         Raises:
             KeyError: nothing is stored under this key.

@@ -1,0 +1,91 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Makes one object of a blob that was uploaded in several requests.
+
+A blob of several extents is read in sequence; only one that is a single object can be fetched from
+the store by the client itself. Nobody waits for this: it runs behind the serving.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from moorage.content.changes import now
+from moorage.content.garbage import READERS_GRACE, throw_away
+from moorage.spec.digests import Digest, digest_from, new_hasher
+from moorage.storage.extents import read_extents
+from moorage.storage.protocol import Extent
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Sequence
+
+    from moorage.db.protocol import Database, Transaction
+    from moorage.spec.digests import Hasher
+    from moorage.storage.protocol import BlobStore, StoredBlob
+
+_SPLIT = "SELECT digest FROM extents WHERE ordinal = 1 AND digest > $1 ORDER BY digest LIMIT 1"
+_EXTENTS = "SELECT key, size FROM extents WHERE digest = $1 ORDER BY ordinal"
+_FORGET = "DELETE FROM extents WHERE digest = $1"
+_STORE = "INSERT INTO extents (digest, ordinal, key, size) VALUES ($1, 0, $2, $3)"
+
+
+class DamagedBlob(Exception):
+    """The extents of a blob do not hash to its digest."""
+
+    def __init__(self, digest: Digest, actual: Digest) -> None:
+        super().__init__(f"the extents of {digest} hash to {actual}; run `moorage check`")
+
+
+class Joining:
+    """Joins blobs of several extents."""
+
+    def __init__(self, database: Database, store: BlobStore) -> None:
+        self._database = database
+        self._store = store
+
+    async def next_split(self, after: str) -> Digest | None:
+        """The first blob of several extents whose digest sorts behind `after`."""
+        row = await self._database.fetch_one(_SPLIT, after)
+        return Digest(row[0]) if row else None
+
+    async def join(self, digest: Digest) -> bool:
+        """Join one blob; False when somebody else changed it meanwhile.
+
+        Raises:
+            DamagedBlob: its bytes are not what they should be; nothing was changed.
+            KeyError: one of its extents is missing.
+        """
+        extents = await self._extents(digest)
+        size = sum(extent.size for extent in extents)
+        hasher = new_hasher(digest.algorithm)
+        pieces = _hashed(read_extents(self._store, extents, 0, size), hasher)
+        joined = await self._store.write(digest, pieces)
+        actual = digest_from(digest.algorithm, hasher)
+        if actual != digest:
+            await self._store.delete(joined.key)
+            raise DamagedBlob(digest, actual)
+        return await self._replace(digest, extents, joined)
+
+    async def _extents(self, digest: Digest) -> list[Extent]:
+        rows = await self._database.fetch_all(_EXTENTS, digest)
+        return [Extent(key, size) for key, size in rows]
+
+    async def _replace(self, digest: Digest, old: Sequence[Extent], joined: StoredBlob) -> bool:
+        at = now()
+
+        async def replace(transaction: Transaction) -> bool:
+            rows = await transaction.fetch_all(_EXTENTS, digest)
+            if [Extent(key, size) for key, size in rows] != old:
+                await throw_away(transaction, joined.extents, at)
+                return False
+            await transaction.execute(_FORGET, digest)
+            await transaction.execute(_STORE, digest, joined.key, joined.size)
+            await throw_away(transaction, old, at + READERS_GRACE)
+            return True
+
+        return await self._database.transaction(replace)
+
+
+async def _hashed(pieces: AsyncIterator[bytes], hasher: Hasher) -> AsyncIterator[bytes]:
+    async for piece in pieces:
+        hasher.update(piece)
+        yield piece

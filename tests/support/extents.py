@@ -1,0 +1,75 @@
+# SPDX-License-Identifier: Apache-2.0
+"""An object store in memory: what a store must do whose objects never change once written."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+from uuid import uuid4
+
+from moorage.spec.digests import Digest
+from moorage.storage.protocol import PIECE_BYTES, Extent, StoredBlob
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterable, AsyncIterator, Callable
+
+
+class ExtentMemory:
+    """An `ExtentStore`; `objects` and `records` can be looked into."""
+
+    def __init__(self, extent_bytes: int | None = None) -> None:
+        """`extent_bytes` is where an object ends although the body goes on."""
+        self._extent_bytes = extent_bytes
+        self.objects: dict[str, bytes] = {}
+        self.records: dict[str, StoredBlob] = {}
+
+    async def start(self) -> None:
+        """Nothing to make ready."""
+
+    async def write(self, digest: Digest, pieces: AsyncIterable[bytes]) -> StoredBlob:
+        """Keep a blob."""
+        content = b"".join([piece async for piece in pieces])
+        blob = StoredBlob(self._keep(content), digest, len(content))
+        self.records[blob.key] = blob
+        return blob
+
+    async def write_extent(
+        self, pieces: AsyncIterator[bytes], digest: Callable[[], Digest | None]
+    ) -> Extent | None:
+        """Keep a request's bytes."""
+        content = b""
+        async for piece in pieces:
+            content += piece
+            if self._extent_bytes is not None and len(content) >= self._extent_bytes:
+                break
+        named = digest()
+        if not content:
+            return None
+        key = self._keep(content)
+        if named is not None and named == Digest.of(content, named.algorithm):
+            self.records[key] = StoredBlob(key, named, len(content))
+        return Extent(key, len(content))
+
+    async def record(self, blob: StoredBlob) -> None:
+        """Remember the digest."""
+        self.records[blob.key] = blob
+
+    async def read(self, key: str, start: int = 0, stop: int | None = None) -> AsyncIterator[bytes]:
+        """The bytes."""
+        content = self.objects[key][start:stop]
+        for position in range(0, len(content), PIECE_BYTES):
+            yield content[position : position + PIECE_BYTES]
+
+    async def delete(self, key: str) -> None:
+        """Forget."""
+        self.objects.pop(key, None)
+        self.records.pop(key, None)
+
+    async def stored(self) -> AsyncIterator[StoredBlob]:
+        """Everything whose digest is known."""
+        for blob in list(self.records.values()):
+            yield blob
+
+    def _keep(self, content: bytes) -> str:
+        key = uuid4().hex
+        self.objects[key] = content
+        return key

@@ -9,15 +9,21 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from hypothesis import HealthCheck, settings
+
+from tests.support.object_servers import Kind, ObjectServer, object_server
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
 DEFAULT_KILLS = 25
+# Settings and credentials of programs and libraries that tests start or use.
+PERSONAL = ("AWS_", "AZURE_", "AZURITE_", "GOOGLE_", "MOTO_", "REGISTRY_", "VGW_")
+SERVICES: dict[Kind, str] = {"s3": "S3", "azure": "Azure", "gcs": "Google Cloud Storage"}
+SERVERS_USED = pytest.StashKey[dict[str, str]]()
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -36,10 +42,11 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     )
 
 
-def pytest_configure() -> None:
+def pytest_configure(config: pytest.Config) -> None:
     """Take the person's settings out of the environment that tests and their programs inherit."""
+    config.stash[SERVERS_USED] = {}
     for name in list(os.environ):
-        if name.startswith("REGISTRY_") or name.lower().endswith("_proxy"):
+        if name.startswith(PERSONAL) or name.lower().endswith("_proxy"):
             del os.environ[name]
     # A slow machine is no reason to fail, and a failure in CI must fail again at home.
     settings.register_profile(
@@ -57,6 +64,67 @@ def kills(pytestconfig: pytest.Config) -> int:
     """How often a durability test kills its registry: `--kills N`."""
     count: int = pytestconfig.getoption("--kills")
     return count
+
+
+def started(
+    kind: Kind, config: pytest.Config, folders: pytest.TempPathFactory
+) -> Iterator[ObjectServer]:
+    """A server of this kind for the tests of this process, or a skip that says what is missing."""
+    server = object_server(kind, folders.mktemp(f"server-{kind}"))
+    used = config.stash[SERVERS_USED]
+    if isinstance(server, str):
+        used[SERVICES[kind]] = f"skipped, {server}"
+        pytest.skip(server)
+    used[SERVICES[kind]] = server.name
+    with server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def s3_server(
+    pytestconfig: pytest.Config, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[ObjectServer]:
+    """A server that speaks S3."""
+    yield from started("s3", pytestconfig, tmp_path_factory)
+
+
+@pytest.fixture(scope="session")
+def azure_server(
+    pytestconfig: pytest.Config, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[ObjectServer]:
+    """A server that speaks Azure Blob Storage."""
+    yield from started("azure", pytestconfig, tmp_path_factory)
+
+
+@pytest.fixture(scope="session")
+def gcs_server(
+    pytestconfig: pytest.Config, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[ObjectServer]:
+    """A server that speaks Google Cloud Storage."""
+    yield from started("gcs", pytestconfig, tmp_path_factory)
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """In a worker of pytest-xdist: tell the process that prints the summary what was used."""
+    output: dict[str, object] | None = getattr(session.config, "workeroutput", None)
+    if output is not None:
+        output["servers"] = session.config.stash[SERVERS_USED]
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_testnodedown(node: Any) -> None:
+    """Learn from a worker of pytest-xdist that has ended what its tests ran against."""
+    output = getattr(node, "workeroutput", {})
+    node.config.stash[SERVERS_USED].update(output.get("servers", {}))
+
+
+def pytest_terminal_summary(
+    terminalreporter: pytest.TerminalReporter, config: pytest.Config
+) -> None:
+    """Say which servers the tests of object stores ran against."""
+    for service, server in sorted(config.stash[SERVERS_USED].items()):
+        terminalreporter.write_line(f"{service}: {server}")
 
 
 def children() -> dict[int, str]:

@@ -26,8 +26,12 @@ from moorage.ground import build_database, build_store
 from moorage.http.addresses import Addresses
 from moorage.http.application import Application
 from moorage.life import RegistryLife
+from moorage.lifecycle.snapshot_keeping import SnapshotKeeping, SnapshotOptions
+from moorage.lifecycle.snapshots import SignatureKey
+from moorage.observe.logs import get_logger
 from moorage.spec.errors import Unavailable
 from moorage.storage import directories
+from moorage.storage.protocol import RecordKeeper
 
 if TYPE_CHECKING:
     from moorage.access.service import AnonymousAccess
@@ -37,7 +41,7 @@ if TYPE_CHECKING:
     from moorage.settings import Settings
     from moorage.settings.sections.validation import Validation
     from moorage.spec.manifests import ReferenceKind
-    from moorage.storage.protocol import AppendableStore, ExtentStore
+    from moorage.storage.protocol import AppendableStore, BlobStore, ExtentStore
 
 TOKEN_KEY_FILE = "token.key"  # noqa: S105 (a file's name)
 
@@ -78,7 +82,13 @@ def create_app(
         deletes=settings.storage.delete.enabled,
     )
     life = RegistryLife(
-        database, store, content, access, settings.storage.maintenance, forgotten=memory
+        database,
+        store,
+        content,
+        access,
+        settings.storage.maintenance,
+        snapshots=build_snapshots(settings, database, store),
+        forgotten=memory,
     )
     front = FrontDoor(Distribution(registry), access, life, prefix)
     observer = RequestObserver(access_log, addresses)
@@ -109,6 +119,35 @@ def build_heart(
         rules=manifest_rules(settings.validation),
     )
     return database, store, content
+
+
+def build_snapshots(
+    settings: Settings, database: Database, store: BlobStore
+) -> SnapshotKeeping | None:
+    """Who keeps the snapshots; nobody where they are off or would be forgotten."""
+    snapshot = settings.storage.snapshot
+    if settings.storage.inmemory is not None or not isinstance(store, RecordKeeper):
+        return None
+    if not snapshot.enabled or settings.storage.maintenance.readonly.enabled:
+        return None
+    key = snapshot_key(settings)
+    if key.secret is None:
+        get_logger("moorage").warning(
+            "snapshots are not signed: set http.secret, or moorage rebuild cannot tell whether "
+            "somebody has changed them"
+        )
+    options = SnapshotOptions(interval=snapshot.interval, keep=snapshot.keep, key=key)
+    return SnapshotKeeping(database, store, options)
+
+
+def snapshot_key(settings: Settings) -> SignatureKey:
+    """What this registry signs its snapshots with."""
+    shared: str | None = getattr(settings.http, "secret", None)
+    if shared:
+        return SignatureKey(shared.encode())
+    if settings.storage.driver != "filesystem":
+        return SignatureKey(None)
+    return SignatureKey(token_key(settings))
 
 
 def refuse_unwritable(settings: Settings) -> None:

@@ -51,12 +51,14 @@ class FrontDoor:
         if path == "/healthz":
             return BytesReply(200, b"alive\n", _TEXT)
         if path == "/readyz":
-            return await self._readiness()
+            return await self._readiness(request)
         if path == TOKEN_PATH and self._access.issues_tokens:
             return await self._token(request)
         raise NameUnknown("There is nothing at this path; the registry's API is below /v2/.")
 
-    async def _readiness(self) -> Reply:
+    async def _readiness(self, request: Request) -> Reply:
+        if _is_draining(request):
+            return BytesReply(503, b"draining\n", _TEXT)
         if await self._life.is_ready():
             return BytesReply(200, b"ready\n", _TEXT)
         return BytesReply(503, b"not ready\n", _TEXT)
@@ -72,6 +74,12 @@ class FrontDoor:
         content_type = headers.pop("content-type").encode("ascii")
         rest = [(name.encode(), value.encode("latin-1")) for name, value in headers.items()]
         return BytesReply(answer.status, answer.body, content_type, rest)
+
+
+def _is_draining(request: Request) -> bool:
+    """Whether the server was told to stop: moorage.server.ServerCondition; others do not tell."""
+    server = request.scope.get("state", {}).get("server")
+    return getattr(server, "draining", False) is True
 
 
 class RequestObserver:

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from moorage.access.service import AccessService
     from moorage.content.service import Content
     from moorage.db.protocol import Database
+    from moorage.lifecycle.snapshot_keeping import SnapshotKeeping
     from moorage.settings.sections.storage import Maintenance
     from moorage.storage.protocol import BlobStore
 
@@ -29,6 +30,7 @@ class RegistryLife:
         access: AccessService,
         maintenance: Maintenance,
         *,
+        snapshots: SnapshotKeeping | None = None,
         forgotten: Path | None = None,
     ) -> None:
         """`forgotten` is a folder to remove at the end: that of a registry in memory."""
@@ -38,7 +40,7 @@ class RegistryLife:
         self._access = access
         self._maintenance = maintenance
         self._forgotten = forgotten
-        self._upkeep = Upkeep(content, maintenance)
+        self._upkeep = Upkeep(content, maintenance, snapshots)
         self._ready = False
 
     async def start(self) -> None:

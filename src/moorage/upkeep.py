@@ -19,18 +19,24 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
     from moorage.content.service import Content
+    from moorage.lifecycle.snapshot_keeping import SnapshotKeeping
     from moorage.settings.sections.storage import Maintenance
 
 _MICROSECONDS = 1_000_000
 # What waits here waits for nobody; a short interval only makes an idle registry ask its database.
 TIDY_SECONDS = 60.0
+# Whoever restarts a registry wants it to answer first.
+LONGEST_DELAY_SECONDS = 60.0
 
 
 class Upkeep:
     """The work behind the serving."""
 
-    def __init__(self, content: Content, maintenance: Maintenance) -> None:
+    def __init__(
+        self, content: Content, maintenance: Maintenance, snapshots: SnapshotKeeping | None = None
+    ) -> None:
         self._content = content
+        self._snapshots = snapshots
         self._purging = maintenance.uploadpurging
         self._tasks: list[asyncio.Task[None]] = []
         self._log = get_logger("moorage")
@@ -41,6 +47,10 @@ class Upkeep:
             self._repeat("purging idle uploads", self._purge, self._purging.interval)
         self._repeat("sweeping the store", self._sweep, TIDY_SECONDS)
         self._repeat("joining blobs", self._join, TIDY_SECONDS)
+        if self._snapshots is not None:
+            interval = self._snapshots.interval
+            delay = min(interval, LONGEST_DELAY_SECONDS)
+            self._repeat("taking a snapshot", self._take_snapshot, interval, delay=delay)
 
     async def stop(self) -> None:
         """End what is under way; it goes on where it was after the next start."""
@@ -49,12 +59,20 @@ class Upkeep:
             with suppress(asyncio.CancelledError):
                 await task
 
-    def _repeat(self, what: str, work: Callable[[], Awaitable[None]], interval: float) -> None:
-        self._tasks.append(asyncio.create_task(self._again_and_again(what, work, interval)))
+    def _repeat(
+        self,
+        what: str,
+        work: Callable[[], Awaitable[None]],
+        interval: float,
+        *,
+        delay: float = 0.0,
+    ) -> None:
+        self._tasks.append(asyncio.create_task(self._again_and_again(what, work, interval, delay)))
 
     async def _again_and_again(
-        self, what: str, work: Callable[[], Awaitable[None]], interval: float
+        self, what: str, work: Callable[[], Awaitable[None]], interval: float, delay: float
     ) -> None:
+        await asyncio.sleep(delay * random.random())  # noqa: S311 (no secret)
         while True:
             try:
                 await work()
@@ -82,3 +100,10 @@ class Upkeep:
             except (DamagedBlob, KeyError) as error:
                 self._log.exception("a blob cannot be joined", error, digest=digest)
             digest = await self._content.joining.next_split(digest)
+
+    async def _take_snapshot(self) -> None:
+        assert self._snapshots is not None  # this is started only where there is somebody
+        head = await self._snapshots.run()
+        if head is not None:
+            size = sum(part.size for part in head.parts)
+            self._log.info("took a snapshot", bytes=size, **head.rows)

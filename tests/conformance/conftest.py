@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.conformance.verbs import Repository
+from tests.support.cluster import Cluster, files
 from tests.support.registry import MOORAGE, RunningRegistry
 from tests.support.wire import Wire
 
@@ -23,10 +24,14 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
 
+PROGRAM = os.environ.get("CONFORMANCE_PROGRAM")
+# Replicas are ours alone.
+PARAMS = ("one",) if PROGRAM else ("one", "replicas")
+
+
 def program() -> Sequence[str]:
     """The command that serves a configuration file."""
-    chosen = os.environ.get("CONFORMANCE_PROGRAM")
-    return shlex.split(chosen) if chosen else MOORAGE
+    return shlex.split(PROGRAM) if PROGRAM else MOORAGE
 
 
 def serve(
@@ -37,10 +42,17 @@ def serve(
         yield running
 
 
-@pytest.fixture(scope="session")
-def registry(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningRegistry]:
-    """The default configuration: nothing set but the address, the folder and that deletes work."""
-    yield from serve(tmp_path_factory, "registry", {})
+@pytest.fixture(scope="session", params=PARAMS)
+def registry(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[RunningRegistry | Cluster]:
+    """The default configuration, in one process and in three behind a balancer without memory."""
+    if request.param == "one":
+        yield from serve(tmp_path_factory, "registry", {})
+    else:
+        folder = tmp_path_factory.mktemp("replicas")
+        with Cluster(folder, files(folder / "data")) as cluster:
+            yield cluster
 
 
 @pytest.fixture(scope="session")

@@ -102,12 +102,12 @@ def test_a_blob_of_several_extents_is_joined(tmp_path: Path) -> None:
             assert await joining.join(DIGEST)
 
             (key,) = await registry.keys("extents")
-            assert registry.store.objects[key] == WHOLE
+            assert registry.store.by_key[key] == WHOLE
             assert await joining.next_split("") is None
             assert await registry.content.garbage.sweep() == 0, "somebody may be reading them"
             await registry.let_readers_finish()
             assert await registry.content.garbage.sweep() == len(PARTS)
-            assert set(registry.store.objects) == {key}
+            assert set(registry.store.by_key) == {key}
 
     asyncio.run(scenario())
 
@@ -119,13 +119,13 @@ def test_damaged_extents_are_not_joined(tmp_path: Path) -> None:
         async with registry_in(tmp_path) as registry:
             await registry.push_in_parts()
             before = await registry.keys("extents")
-            registry.store.objects[before[1]] = b"damaged part"
+            registry.store.by_key[before[1]] = b"damaged part"
 
             with pytest.raises(DamagedBlob, match=f"{DIGEST} hash to sha256:"):
                 await registry.content.joining.join(DIGEST)
 
             assert await registry.keys("extents") == before
-            assert set(registry.store.objects) == set(before)
+            assert set(registry.store.by_key) == set(before)
 
     asyncio.run(scenario())
 
@@ -153,7 +153,7 @@ def test_of_two_that_finish_an_upload_one_wins(tmp_path: Path) -> None:
             assert len(lost) == 1
             assert isinstance(lost[0], BlobUploadUnknown | UploadConflict)
             await registry.content.garbage.sweep()
-            kept = set(registry.store.objects)
+            kept = set(registry.store.by_key)
             assert kept == set(await registry.keys("extents"))
 
     asyncio.run(scenario())
@@ -169,7 +169,7 @@ def test_the_same_blob_twice_is_stored_once(tmp_path: Path) -> None:
                     REPOSITORY, DIGEST, Chunk(body(WHOLE)), SOMEBODY
                 )
             assert await registry.content.garbage.sweep() == 1
-            assert set(registry.store.objects) == set(await registry.keys("extents"))
+            assert set(registry.store.by_key) == set(await registry.keys("extents"))
 
     asyncio.run(scenario())
 
@@ -187,7 +187,7 @@ def test_clients_are_sent_to_the_store(tmp_path: Path) -> None:
     store = SigningMemory()
     with InProcess(registry_app(tmp_path, store=store)) as client:
         client.request("POST", with_digest(UPLOADS, DIGEST), body=WHOLE)
-        (key,) = store.objects
+        (key,) = store.by_key
         path = blob_path("a", DIGEST)
 
         answer = client.request("GET", path, ("Range", "bytes=0-3"))
@@ -217,7 +217,7 @@ def test_a_lost_object_is_said_before_the_reply_begins(tmp_path: Path) -> None:
     store = ExtentMemory()
     with InProcess(registry_app(tmp_path, store=store)) as client:
         client.request("POST", with_digest(UPLOADS, DIGEST), body=WHOLE)
-        store.objects.clear()
+        store.by_key.clear()
         answer = client.request("GET", blob_path("a", DIGEST))
         assert answer.status == 500
         assert answer.error_codes() == ["UNKNOWN"]

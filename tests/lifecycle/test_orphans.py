@@ -29,7 +29,7 @@ async def check(root: Path, *, repair: bool) -> list[Finding]:
     options = CheckOptions(required=frozenset({"config", "layer"}), orphan_grace=0)
     found: list[Finding] = []
     async with opened(database, store):
-        mend = Repair.of(database, store, EventLog(), Actor("test")) if repair else None
+        mend = Repair(database, store, EventLog(), Actor("test")) if repair else None
         report = await Check(database, store, options, SilentProgress(), found.append, mend).run()
     assert report.findings == found
     return found

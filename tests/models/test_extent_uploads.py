@@ -117,16 +117,16 @@ class ExtentMachine(UploadMachine):
         with closing(sqlite3.connect(self._folder / "data" / "moorage.db")) as database:
             known = {key for (key,) in database.execute(_KEYS)}
             gone = {key for (key,) in database.execute("SELECT key FROM garbage")}
-        assert set(self._store.objects) <= known
-        assert known - gone <= set(self._store.objects)
+        assert set(self._store.by_key) <= known
+        assert known - gone <= set(self._store.by_key)
 
     @invariant()
     def the_store_knows_every_blob(self) -> None:
         """Without the catalogue each blob could be found again."""
         found = {
-            blob.digest: b"".join(self._store.objects[extent.key] for extent in blob.extents)
+            blob.digest: b"".join(self._store.by_key[extent.key] for extent in blob.extents)
             for blob in self._store.records.values()
-            if all(extent.key in self._store.objects for extent in blob.extents)
+            if all(extent.key in self._store.by_key for extent in blob.extents)
         }
         for (_, digest), content in self._blobs.items():
             assert found.get(digest) == content  # type: ignore[call-overload]

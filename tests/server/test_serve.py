@@ -9,6 +9,7 @@ import contextlib
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 import threading
@@ -182,6 +183,78 @@ def test_requests_in_flight_finish(workers: int) -> None:
         assert running.end() == 0
         for raw in (idle, busy):
             raw.socket.close()
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_drain_delay(workers: int) -> None:
+    """During the delay requests are answered on new connections, which end with their reply; a
+    second signal ends it.
+    """
+    with program(drain_delay=600.0, workers=workers) as running:
+        port = running.port()
+        open_before = RawConnection(port)
+        open_before.send(b"GET / HTTP/1.1\r\nHost: h\r\n\r\n")
+        assert "Connection" not in open_before.answer().headers
+        running.process.send_signal(signal.SIGTERM)
+        answer = None
+        while answer is None or answer.body.endswith(b"serving"):
+            open_before.send(b"GET / HTTP/1.1\r\nHost: h\r\n\r\n")
+            answer = open_before.answer()
+
+        assert answer.headers.get("Connection") == "close"
+        assert ask(port)
+        running.process.send_signal(signal.SIGTERM)
+        assert running.end() == 0
+        open_before.socket.close()
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_drain_follows_the_delay(workers: int) -> None:
+    """After the delay nothing new is accepted, and the program ends."""
+    with program(drain_delay=0.3, workers=workers) as running:
+        port = running.port()
+        running.process.send_signal(signal.SIGTERM)
+        assert running.end() == 0
+        assert soon_refused(port)
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+@pytest.mark.parametrize("abstract", [False, True])
+def test_service_manager_is_told(
+    workers: int, *, abstract: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The socket in NOTIFY_SOCKET hears when requests are answered and when the end begins, from
+    the process that was started.
+    """
+    name = f"{tmp_path}/notify"
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as manager:
+        manager.bind(f"\0{name}" if abstract else name)
+        manager.settimeout(SECONDS)
+        manager.setsockopt(socket.SOL_SOCKET, socket.SO_PASSCRED, 1)
+        monkeypatch.setenv("NOTIFY_SOCKET", f"@{name}" if abstract else name)
+        with program(workers=workers) as running:
+            heard = [receive(manager)]
+            assert ask(running.port())
+            running.process.send_signal(signal.SIGTERM)
+            heard.append(receive(manager))
+            assert running.end() == 0
+
+        sender = running.process.pid
+        assert heard == [(b"READY=1", sender), (b"STOPPING=1", sender)]
+
+
+def receive(manager: socket.socket) -> tuple[bytes, int]:
+    """A datagram and the process that sent it."""
+    data, extra, _, _ = manager.recvmsg(4096, socket.CMSG_SPACE(12))
+    (credentials,) = (content for _, kind, content in extra if kind == socket.SCM_CREDENTIALS)
+    return data, int.from_bytes(credentials[:4], sys.byteorder)
+
+
+def test_service_manager_that_is_gone(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A manager that does not listen keeps nobody from serving."""
+    monkeypatch.setenv("NOTIFY_SOCKET", "/nonexistent/notify")
+    with program() as running:
+        assert ask(running.port())
 
 
 @pytest.mark.parametrize("workers", [1, 2])

@@ -14,7 +14,8 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Self
 
 from tests.support.balancer import Balancer
-from tests.support.registry import MOORAGE, RunningRegistry, merge
+from tests.support.registry import MOORAGE, START_SECONDS, RunningRegistry, merge
+from tests.support.wire import Wire
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -36,9 +37,7 @@ class Ground:
 
 def files(folder: Path) -> Ground:
     """One SQLite file and one folder, for replicas on one machine."""
-    return Ground(
-        "sqlite+filesystem", {"storage": {"filesystem": {"rootdirectory": str(folder)}}}
-    )
+    return Ground("sqlite+filesystem", {"storage": {"filesystem": {"rootdirectory": str(folder)}}})
 
 
 class Replica(RunningRegistry):
@@ -49,6 +48,19 @@ class Replica(RunningRegistry):
         path = self.folder / "config.yml"
         path.write_text(json.dumps({"version": 0.1, **self.config}))
         return path
+
+    def start(self) -> Replica:
+        """Start the process and wait for its first answer."""
+        super().start()
+        assert self.process is not None
+        # It listens before it has opened its database, and may end over that.
+        try:
+            with Wire(f"http://{self.host}") as wire:
+                wire.get("/v2/")
+        except OSError:
+            code = self.process.wait(START_SECONDS)
+            raise RuntimeError(f"the replica ended with {code}:\n{self.log}") from None
+        return self
 
 
 @dataclass
@@ -101,9 +113,9 @@ class Cluster:
         with ExitStack() as stack:
             for replica in self.replicas:
                 stack.callback(replica.__exit__)
-            # All at once: on an empty ground each of them wants to make the schema.
+            self.replicas[0].start()
             with ThreadPoolExecutor(self.size) as pool:
-                list(pool.map(Replica.start, self.replicas))
+                list(pool.map(Replica.start, self.replicas[1:]))
             stack.enter_context(self.balancer)
             self._running = stack.pop_all()
         return self

@@ -7,19 +7,19 @@ from typing import TYPE_CHECKING
 from uuid import uuid4
 
 from moorage.spec.digests import Digest
-from moorage.storage.protocol import PIECE_BYTES, Extent, StoredBlob
+from moorage.storage.protocol import PIECE_BYTES, Extent, StoredBlob, StoredObject
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterable, AsyncIterator, Callable
 
 
 class ExtentMemory:
-    """An `ExtentStore`; `objects` and `records` can be looked into."""
+    """An `ExtentStore`; `by_key` and `records` can be looked into."""
 
     def __init__(self, extent_bytes: int | None = None) -> None:
         """`extent_bytes` is where an object ends although the body goes on."""
         self._extent_bytes = extent_bytes
-        self.objects: dict[str, bytes] = {}
+        self.by_key: dict[str, bytes] = {}
         self.records: dict[str, StoredBlob] = {}
 
     async def start(self) -> None:
@@ -55,13 +55,13 @@ class ExtentMemory:
 
     async def read(self, key: str, start: int = 0, stop: int | None = None) -> AsyncIterator[bytes]:
         """The bytes."""
-        content = self.objects[key][start:stop]
+        content = self.by_key[key][start:stop]
         for position in range(0, len(content), PIECE_BYTES):
             yield content[position : position + PIECE_BYTES]
 
     async def delete(self, key: str) -> None:
         """Forget."""
-        self.objects.pop(key, None)
+        self.by_key.pop(key, None)
         self.records.pop(key, None)
 
     async def stored(self) -> AsyncIterator[StoredBlob]:
@@ -69,7 +69,12 @@ class ExtentMemory:
         for blob in list(self.records.values()):
             yield blob
 
+    async def objects(self) -> AsyncIterator[StoredObject]:
+        """Everything, as old as can be."""
+        for key, content in list(self.by_key.items()):
+            yield StoredObject(key, len(content), 0)
+
     def _keep(self, content: bytes) -> str:
         key = uuid4().hex
-        self.objects[key] = content
+        self.by_key[key] = content
         return key

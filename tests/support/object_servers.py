@@ -9,8 +9,11 @@ moto, which keeps everything in memory and says so (`durable`).
 
 from __future__ import annotations
 
+import base64
 import contextlib
 import functools
+import hashlib
+import hmac
 import os
 import re
 import signal
@@ -22,6 +25,7 @@ import urllib.request
 import uuid
 from abc import ABC, abstractmethod
 from datetime import timedelta
+from email.utils import formatdate
 from importlib.metadata import version
 from importlib.util import find_spec
 from pathlib import Path
@@ -240,6 +244,61 @@ class Moto(S3Server):
         return [self.program, "-m", "moto.server", "-H", "127.0.0.1", "-p", str(self.port)]
 
 
+class Azurite(ObjectServer):
+    """Microsoft's own emulator of Azure Blob Storage. It checks keys, signatures and expiry."""
+
+    kind = "azure"
+    ACCOUNT = "mooragetests"
+    KEY = base64.b64encode(hashlib.sha512(SECRET_KEY.encode()).digest()).decode()
+
+    @property
+    def name(self) -> str:
+        printed = subprocess.check_output([self.program, "--version"], text=True)
+        return f"azurite {printed.strip()}"
+
+    @property
+    def environment(self) -> Mapping[str, str]:
+        return {"AZURITE_ACCOUNTS": f"{self.ACCOUNT}:{self.KEY}"}
+
+    def command(self) -> Sequence[str]:
+        listen = ["--blobHost", "127.0.0.1", "--blobPort", str(self.port)]
+        quiet = ["--silent", "--disableTelemetry"]
+        return [self.program, *listen, *quiet, "--location", str(self.folder / "data")]
+
+    def section(self, bucket: str, endpoint: str) -> Section:
+        return {
+            "azure": {
+                "accountname": self.ACCOUNT,
+                "accountkey": self.KEY,
+                "container": bucket,
+                "serviceurl": f"{endpoint}/{self.ACCOUNT}",
+            }
+        }
+
+    def client(self, bucket: str) -> AzureStore:
+        from obstore.store import AzureStore
+
+        return AzureStore(
+            bucket,
+            account_name=self.ACCOUNT,
+            account_key=self.KEY,
+            endpoint=f"{self.endpoint}/{self.ACCOUNT}",
+            client_options={"allow_http": True},
+        )
+
+    def create(self, bucket: str) -> None:
+        headers = {"x-ms-date": formatdate(usegmt=True), "x-ms-version": "2021-08-06"}
+        # The method, eleven headers that are not sent, those above, the path and the query.
+        lines = ["PUT", *[""] * 11, *[f"{name}:{value}" for name, value in headers.items()]]
+        signed = "\n".join(
+            [*lines, f"/{self.ACCOUNT}/{self.ACCOUNT}/{bucket}", "restype:container"]
+        )
+        digest = hmac.digest(base64.b64decode(self.KEY), signed.encode(), "sha256")
+        signature = base64.b64encode(digest).decode()
+        headers["Authorization"] = f"SharedKey {self.ACCOUNT}:{signature}"
+        ask("PUT", f"{self.endpoint}/{self.ACCOUNT}/{bucket}?restype=container", headers)
+
+
 def ask(method: str, address: str, headers: Mapping[str, str] | None = None) -> bytes:
     """Send a request without a body; anything but success is an error."""
     request = urllib.request.Request(address, method=method, headers=dict(headers or {}))
@@ -266,11 +325,18 @@ def keeps_attributes(folder: Path) -> bool:
     return True
 
 
-def s3_server(folder: Path) -> ObjectServer | str:
-    """A server that speaks S3, or why there is none."""
-    program = find("versitygw")
-    if program is not None:
-        return Versitygw(folder, program)
-    if find_spec("moto") is not None and find_spec("flask") is not None:
-        return Moto(folder, sys.executable)
-    return "neither versitygw nor moto[server] is installed (scripts/install-servers)"
+def object_server(kind: Kind, folder: Path) -> ObjectServer | str:
+    """The best server of a kind that is installed, not yet started, or why there is none."""
+    if kind == "s3":
+        program = find("versitygw")
+        if program is not None:
+            return Versitygw(folder, program)
+        if find_spec("moto") is not None and find_spec("flask") is not None:
+            return Moto(folder, sys.executable)
+        return "neither versitygw nor moto[server] is installed (scripts/install-servers)"
+    if kind == "azure":
+        program = find("azurite-blob")
+        if program is not None and find("node") is not None:
+            return Azurite(folder, program)
+        return "azurite is not installed (scripts/install-servers, which needs npm)"
+    return "no server for Google Cloud Storage yet"

@@ -82,7 +82,7 @@ async def _check(
     )
     async with opened(database, store):
         with shown_progress(silent=as_json) as progress:
-            mend = Repair.of(database, store, EventLog(), Actor("moorage check"))
+            mend = Repair(database, store, EventLog(), Actor("moorage check"))
             check = Check(
                 database,
                 store,

@@ -82,6 +82,7 @@ def server_options(settings: Settings) -> ServerOptions:
             connections=limits.connections,
         ),
         drain_seconds=http.draintimeout,
+        drain_delay=http.draindelay,
     )
 
 

@@ -15,6 +15,7 @@ import sqlite3
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, TypeVar
 
+from moorage.db.moving_arrival import confirm_move, finished_move
 from moorage.db.moving_marks import (
     CREATE_MARKS,
     FREEZE_SECONDS,
@@ -25,7 +26,6 @@ from moorage.db.moving_marks import (
     mark_of,
     read_mark,
 )
-from moorage.db.moving_arrival import confirm_move, finished_move
 from moorage.db.sqlite_file import unusable
 from moorage.spec.errors import Unavailable
 

@@ -9,7 +9,6 @@ last one that PostgreSQL has, so a tool that slept through its own freeze cannot
 
 from __future__ import annotations
 
-import os
 import sqlite3
 from collections import defaultdict
 from contextlib import closing, contextmanager
@@ -19,10 +18,10 @@ from moorage.db.moving_marks import (
     CHANGES,
     CREATE_MARKS,
     FREEZE_SECONDS,
+    FROZEN,
     MARKS,
     OURS,
     REFUSAL,
-    FROZEN,
     mark_in,
 )
 from moorage.db.moving_rows import Table, key_from, quoted
@@ -46,7 +45,9 @@ _TABLES = """
     SELECT name FROM sqlite_master
     WHERE type = 'table' AND name NOT LIKE 'sqlite^_%' ESCAPE '^' ORDER BY rowid
 """
-_TRIGGERS = "SELECT name FROM sqlite_master WHERE type = 'trigger' AND name LIKE 'moving^_%' ESCAPE '^'"
+_TRIGGERS = (
+    "SELECT name FROM sqlite_master WHERE type = 'trigger' AND name LIKE 'moving^_%' ESCAPE '^'"
+)
 _CREATE_CHANGES = f"""
     CREATE TABLE IF NOT EXISTS {CHANGES} (
         seq INTEGER PRIMARY KEY AUTOINCREMENT,
@@ -124,8 +125,10 @@ class MovingSource:
     def _table(self, name: str) -> Table:
         info = self._reader.execute(f"PRAGMA table_info({quoted([name])})").fetchall()
         key = tuple(row[1] for row in sorted(info, key=lambda row: row[5]) if row[5])
-        if not key:
-            raise NotMovable(f"its table {name} has no primary key")
+        kinds = {row[1]: row[2].upper() for row in info}
+        # `json_array` takes no bytes, and would refuse the change that it should capture.
+        if not key or any(kinds[column] not in ("TEXT", "INTEGER") for column in key):
+            raise NotMovable(f"its table {name} has no primary key of texts and whole numbers")
         return Table(name, tuple(row[1] for row in info), key)
 
     # -- begin and end ---------------------------------------------------------------------------
@@ -153,7 +156,7 @@ class MovingSource:
     def watches(self, tables: Sequence[Table]) -> bool:
         """Whether every one of the tables has its triggers: a table may have come since."""
         there = {name for (name,) in self._reader.execute(_TRIGGERS)}
-        wanted = {f"moving_{event}_{table.name}" for table in tables for event in _ROWS}
+        wanted = {f"moving_{event}_{table.name}" for table in tables for event in _EVENTS}
         return wanted <= there
 
     def abort(self) -> None:
@@ -252,17 +255,6 @@ class MovingSource:
         found = self._reader.execute("SELECT name, seq FROM sqlite_sequence").fetchall()
         return {name: number for name, number in found if name not in OURS}
 
-    def sync(self) -> None:
-        """Return when everything that was read so far would survive a power cut."""
-        try:
-            file = os.open(f"{self._path}-wal", os.O_RDWR | os.O_CLOEXEC)
-        except FileNotFoundError:
-            return
-        try:
-            os.fdatasync(file)
-        finally:
-            os.close(file)
-
     # -- freeze and mark -------------------------------------------------------------------------
 
     def freeze(self, identity: str) -> None:
@@ -319,7 +311,7 @@ class MovingSource:
 
     def checkpoint(self) -> None:
         """Copy the log into the file, as far as others let us."""
-        self._writer.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+        self._writer.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchall()
 
     @contextmanager
     def _transaction(self) -> Iterator[None]:
@@ -332,22 +324,29 @@ class MovingSource:
         self._writer.execute("COMMIT")
 
 
-# An update that changes the key leaves one row and makes another.
-_ROWS = {"INSERT": ("NEW",), "UPDATE": ("OLD", "NEW"), "DELETE": ("OLD",)}
+_EVENTS = ("INSERT", "UPDATE", "DELETE")
 
 
 def _triggers(table: Table) -> Iterator[str]:
-    for event, rows in _ROWS.items():
-        captured = "".join(
-            f"INSERT INTO {CHANGES} (name, key) VALUES ('{table.name}', json_array("  # noqa: S608
-            + ", ".join(f'{row}."{column}"' for column in table.key)
-            + "));\n"
-            for row in rows
-        )
+    old, new = (", ".join(f'{row}."{column}"' for column in table.key) for row in ("OLD", "NEW"))
+    # An update that changes the key takes one row away and makes another.
+    other = "WHERE " + " OR ".join(f'OLD."{column}" <> NEW."{column}"' for column in table.key)
+    captured = {
+        "INSERT": _capture(table, new),
+        "UPDATE": _capture(table, new) + _capture(table, old, other),
+        "DELETE": _capture(table, old),
+    }
+    for event in _EVENTS:
         yield (
             f'CREATE TRIGGER "moving_{event}_{table.name}" AFTER {event} ON "{table.name}"\n'
-            f"BEGIN {_REFUSE} {captured} END"
+            f"BEGIN {_REFUSE} {captured[event]} END"
         )
+
+
+def _capture(table: Table, key: str, where: str = "") -> str:
+    return f"""
+        INSERT INTO {CHANGES} (name, key) SELECT '{table.name}', json_array({key}) {where};
+    """
 
 
 def _ended() -> NotMovable:

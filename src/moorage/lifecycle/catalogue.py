@@ -6,11 +6,13 @@ A page is short, so that memory stays small and the database's log can be copied
 
 from __future__ import annotations
 
+from collections import defaultdict
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from moorage.spec.digests import Digest
 from moorage.spec.names import RepositoryName
+from moorage.storage.protocol import Extent
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -18,21 +20,23 @@ if TYPE_CHECKING:
     from moorage.db.protocol import Database
 
 PAGE = 500
+KEY_PAGE = 5000
 # A manifest has up to 4 MiB, and a page of them is in memory at once.
 MANIFEST_PAGE = 16
 
 _TOTALS = "SELECT count(*), coalesce(sum(size), 0) FROM blobs"
-_BLOBS = """
-    SELECT b.digest, b.size, e.key
-    FROM blobs b LEFT JOIN extents e ON e.digest = b.digest AND e.ordinal = 0
-    WHERE b.digest > $1 ORDER BY b.digest LIMIT $2
+_BLOBS = "SELECT digest, size FROM blobs WHERE digest > $1 ORDER BY digest LIMIT $2"
+_EXTENTS = """
+    SELECT digest, key, size FROM extents WHERE digest >= $1 AND digest <= $2
+    ORDER BY digest, ordinal
 """
-_BLOB = """
-    SELECT b.digest, b.size, e.key
-    FROM blobs b LEFT JOIN extents e ON e.digest = b.digest AND e.ordinal = 0
-    WHERE b.digest = $1
-"""
+_BLOB = "SELECT size FROM blobs WHERE digest = $1"
 _KEYS = "SELECT key FROM extents WHERE digest = $1"
+_BLOB_KEYS = """
+    SELECT key, digest, ordinal FROM extents WHERE (digest, ordinal) > ($1, $2)
+    ORDER BY digest, ordinal LIMIT $3
+"""
+_OTHER_KEYS = "SELECT key FROM upload_extents UNION ALL SELECT key FROM garbage"
 _HOLDERS = """
     SELECT r.name FROM repository_blobs l JOIN repositories r ON r.id = l.repository_id
     WHERE l.digest = $1 ORDER BY r.name
@@ -63,11 +67,16 @@ _DANGLING_TAGS = """
 
 @dataclass(frozen=True, slots=True)
 class CataloguedBlob:
-    """What the catalogue says of a blob; no key means that it lost track of the bytes."""
+    """What the catalogue says of a blob; no extents mean that it lost track of the bytes."""
 
     digest: Digest
     size: int
-    key: str | None
+    extents: tuple[Extent, ...]
+
+    @property
+    def key(self) -> str | None:
+        """Where its bytes begin."""
+        return self.extents[0].key if self.extents else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,17 +107,44 @@ class Catalogue:
         """All blobs, in pages."""
         after = ""
         while rows := await self._database.fetch_all(_BLOBS, after, PAGE):
-            yield [CataloguedBlob(Digest(digest), size, key) for digest, size, key in rows]
+            extents = await self._extents(rows[0][0], rows[-1][0])
+            yield [
+                CataloguedBlob(Digest(digest), size, tuple(extents[digest]))
+                for digest, size in rows
+            ]
             after = rows[-1][0]
+
+    async def _extents(self, first: str, last: str) -> dict[str, list[Extent]]:
+        extents: dict[str, list[Extent]] = defaultdict(list)
+        for digest, key, size in await self._database.fetch_all(_EXTENTS, first, last):
+            extents[digest].append(Extent(key, size))
+        return extents
 
     async def blob(self, digest: Digest) -> CataloguedBlob | None:
         """One blob as it is known now."""
         row = await self._database.fetch_one(_BLOB, digest)
-        return CataloguedBlob(Digest(row[0]), row[1], row[2]) if row else None
+        if row is None:
+            return None
+        extents = await self._extents(digest, digest)
+        return CataloguedBlob(digest, row[0], tuple(extents[digest]))
 
     async def knows(self, digest: Digest, key: str) -> bool:
         """Whether the bytes under `key` belong to a blob."""
         return (key,) in await self._database.fetch_all(_KEYS, digest)
+
+    async def all_keys(self) -> set[int]:
+        """The hashes of all keys that anything refers to: of blobs, of uploads, on their way out.
+
+        Hashes, because two million keys would fill a gigabyte. Of two keys with one hash the
+        second is never told from the first, which here means that a stray object is not found.
+        """
+        known = {hash(key) for (key,) in await self._database.fetch_all(_OTHER_KEYS)}
+        digest, ordinal = "", 0
+        while rows := await self._database.fetch_all(_BLOB_KEYS, digest, ordinal, KEY_PAGE):
+            known.update(hash(key) for key, _, _ in rows)
+            _, digest, ordinal = rows[-1]
+        # What was an upload's when we began may have become a blob's behind us, and is known.
+        return known
 
     async def holders(self, digest: Digest) -> list[str]:
         """The repositories that link a blob."""

@@ -20,7 +20,7 @@ from moorage.lifecycle.inspection import Inspector
 from moorage.spec.digests import Digest
 from moorage.spec.errors import OCIError
 from moorage.spec.manifests import parse_manifest
-from moorage.storage.protocol import LocalFiles, StoredBlob
+from moorage.storage.protocol import Extent, ListingStore, StoredBlob
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -62,8 +62,6 @@ class Check:
         repair: Repair | None = None,
     ) -> None:
         """`found` hears of every finding at once; without `repair` nothing is changed."""
-        if not isinstance(store, LocalFiles):
-            raise TypeError("a check needs a store of local files")
         self._database = database
         self._catalogue = Catalogue(database)
         self._store = store
@@ -76,14 +74,18 @@ class Check:
         self._inspector = Inspector(store, options.threads, progress.advance, quick=options.quick)
 
     async def run(self) -> CheckReport:
-        """Look at files, blobs, links, manifests and tags, in this order."""
+        """Look at what is stored, at blobs, links, manifests and tags, in this order."""
+        listing = self._store if isinstance(self._store, ListingStore) else None
         with self._inspector:
-            await self._find_orphans()
+            if listing is None:
+                await self._find_orphans()
             await self._check_blobs()
             await self._check_links()
             await self._check_manifests()
             await self._check_tags()
             await self._report_orphans()
+            if listing is not None:
+                await self._report_strays(listing)
         return self._report
 
     def _found(self, finding: Finding) -> None:
@@ -104,12 +106,30 @@ class Check:
         youngest = now() - int(self._options.orphan_grace * _MICROSECONDS)
         for orphans in self._orphans.values():
             for orphan in orphans:
-                verdict = await self._inspector.look(orphan.digest, orphan.key, orphan.size)
+                verdict = await self._inspector.look(orphan.digest, orphan.extents, orphan.size)
                 if verdict.state == "lost" or verdict.changed_at > youngest:
                     continue
                 if await self._catalogue.knows(orphan.digest, orphan.key):
                     continue
                 await self._report_orphan(orphan, verdict)
+
+    async def _report_strays(self, listing: ListingStore) -> None:
+        """Report objects that nothing refers to; those of a push that goes on are younger."""
+        youngest = now() - int(self._options.orphan_grace * _MICROSECONDS)
+        known = await self._catalogue.all_keys()
+        self._progress.begin("listing objects", 0, "items")
+        async for stored in listing.objects():
+            self._progress.advance(1)
+            if hash(stored.key) in known or stored.modified_at > youngest:
+                continue
+            self._found(
+                Finding(
+                    "blob-orphan",
+                    f"the object {stored.key} ({stored.size} bytes) belongs to no blob",
+                    file=stored.key,
+                    size=stored.size,
+                )
+            )
 
     async def _report_orphan(self, orphan: StoredBlob, verdict: Verdict) -> None:
         reason = f" and {verdict.reason}" if verdict.reason else ""
@@ -130,7 +150,9 @@ class Check:
     async def _good_orphan(self, digest: Digest) -> list[StoredBlob]:
         """A file with the digest's bytes that no blob uses: one or none."""
         for orphan in self._orphans.get(digest, ()):
-            verdict = await self._inspector.look(digest, orphan.key, orphan.size, thoroughly=True)
+            verdict = await self._inspector.look(
+                digest, orphan.extents, orphan.size, thoroughly=True
+            )
             if verdict.state == "whole":
                 return [orphan]
         return []
@@ -150,13 +172,13 @@ class Check:
 
     async def _check_blob(self, blob: CataloguedBlob) -> None:
         self._report.blobs += 1
-        verdict = await self._inspector.look(blob.digest, blob.key, blob.size)
+        verdict = await self._inspector.look(blob.digest, blob.extents, blob.size)
         if verdict.state != "whole":
             current = await self._catalogue.blob(blob.digest)
             if current is None:
                 return
             if current != blob:
-                verdict = await self._inspector.look(current.digest, current.key, current.size)
+                verdict = await self._inspector.look(current.digest, current.extents, current.size)
         self._report.bytes += 0 if self._options.quick else verdict.size
         if verdict.state != "whole":
             await self._report_blob(blob, verdict)
@@ -185,9 +207,10 @@ class Check:
 
     async def _is_whole_at(self, blob: CataloguedBlob, verdict: Verdict) -> bool:
         """Whether the file is right and only the size in the catalogue is wrong."""
-        if verdict.state != "size":
+        if verdict.state != "size" or len(blob.extents) != 1:
             return False
-        again = await self._inspector.look(blob.digest, blob.key, verdict.size, thoroughly=True)
+        extents = (Extent(blob.extents[0].key, verdict.size),)
+        again = await self._inspector.look(blob.digest, extents, verdict.size, thoroughly=True)
         return again.state == "whole"
 
     async def _check_links(self) -> None:

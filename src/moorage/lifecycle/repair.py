@@ -7,7 +7,7 @@ catalogue is changed before a file is moved: whoever reads in between gets a 404
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING
 
 from moorage.content.changes import Change, now
 from moorage.storage.protocol import QuarantiningStore
@@ -46,21 +46,12 @@ class Repair:
     """What may be done about a finding."""
 
     def __init__(
-        self, database: Database, store: QuarantiningStore, changes: ChangeLog, actor: Actor
+        self, database: Database, store: BlobStore, changes: ChangeLog, actor: Actor
     ) -> None:
         self._database = database
-        self._store = store
+        self._quarantine = store if isinstance(store, QuarantiningStore) else None
         self._changes = changes
         self._actor = actor
-
-    @classmethod
-    def of(
-        cls, database: Database, store: BlobStore, changes: ChangeLog, actor: Actor
-    ) -> Self | None:
-        """The repair of this store, if it is one that can set blobs aside."""
-        if not isinstance(store, QuarantiningStore):
-            return None
-        return cls(database, store, changes, actor)
 
     async def replace(self, digest: Digest, bad_key: str | None, good: StoredBlob) -> str:
         """Let the blob be another file, one that was found to hash right."""
@@ -100,8 +91,10 @@ class Repair:
         return f"{aside}forgotten: the next push of it is stored"
 
     async def set_aside(self, key: str) -> str:
-        """Move a file to the quarantine, and say where it is."""
-        moved = await self._store.quarantine(key)
+        """Move what is stored to the quarantine, and say where it is."""
+        if self._quarantine is None:
+            return f"its object {key} was left where it is"
+        moved = await self._quarantine.quarantine(key)
         return f"moved to {moved}" if moved else "there is no file to move"
 
     async def set_orphan_aside(self, orphan: StoredBlob) -> str:

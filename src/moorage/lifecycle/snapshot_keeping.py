@@ -20,6 +20,7 @@ from moorage.lifecycle.snapshots import (
     snapshot_times,
     write_snapshot,
 )
+from moorage.observe.logs import get_logger
 from moorage.spec.digests import Digest
 from moorage.spec.names import RepositoryName
 
@@ -34,6 +35,9 @@ SETTLED_SECONDS = 300
 # Nobody writes one snapshot for a day.
 ABANDONED_SECONDS = 24 * 3600
 
+# The first event of a database that was rebuilt.
+REBUILDING = "registry.rebuilding"
+_FIRST_EVENT = "SELECT id, action FROM events ORDER BY seq LIMIT 1"
 _LAST_EVENT = "SELECT seq, at FROM events ORDER BY seq DESC LIMIT 1"
 # A manifest has up to 4 MiB, and a page of them is in memory at once.
 PAGE = 16
@@ -63,6 +67,7 @@ class SnapshotKeeping:
         self._database = database
         self._keeper = keeper
         self._options = options
+        self._log = get_logger("moorage")
 
     @property
     def interval(self) -> float:
@@ -71,10 +76,10 @@ class SnapshotKeeping:
 
     async def run(self) -> Head | None:
         """Take a snapshot if one is due, and forget old ones; return what was taken."""
-        await self.fill()
         complete, begun = await snapshot_times(self._keeper)
         if complete and not await self._is_due(complete[0]):
             return None
+        await self.fill()
         head = await write_snapshot(self._database, self._keeper, self._options.key, now())
         abandoned = head.taken_at - ABANDONED_SECONDS * _MICROSECONDS
         old = complete[self._options.keep - 1 :]
@@ -90,6 +95,14 @@ class SnapshotKeeping:
             head = await read_head(self._keeper, newest)
         except UnusableSnapshot:
             return True
+        first = await self._database.fetch_one(_FIRST_EVENT)
+        if first is None or (first[0] != head.origin and first[1] != REBUILDING):
+            # A registry that has lost its database must not push out what it can be rebuilt from.
+            self._log.warning(
+                "no snapshot is taken: those in the store are of another database; if this one was "
+                "lost, stop the registry and run moorage rebuild; otherwise delete the snapshots"
+            )
+            return False
         last = await self._database.fetch_one(_LAST_EVENT)
         if last is None:
             return False

@@ -50,6 +50,7 @@ _EXTENT_ROWS = """
     ORDER BY e.digest, e.ordinal
 """
 _LAST_EVENT = "SELECT coalesce(max(seq), 0) FROM events"
+_FIRST_EVENT = "SELECT id FROM events ORDER BY seq LIMIT 1"
 
 
 class Part(msgspec.Struct, frozen=True):
@@ -60,10 +61,14 @@ class Part(msgspec.Struct, frozen=True):
 
 
 class Head(msgspec.Struct, frozen=True, rename="camel"):
-    """What a snapshot says of itself; `taken_at` is in microseconds."""
+    """What a snapshot says of itself; `taken_at` is in microseconds.
+
+    `origin` is the database's first event: two snapshots with the same one tell one story.
+    """
 
     format: int
     taken_at: int
+    origin: str
     last_event: int
     parts: list[Part]
     rows: dict[str, int]
@@ -109,6 +114,7 @@ async def write_snapshot(
     parts = _Parts(keeper, taken_at)
     counts: dict[str, int] = {}
     async with database.view() as view:
+        first = await view.fetch_one(_FIRST_EVENT)
         last = await view.fetch_one(_LAST_EVENT)
         text = TextWriter()
         async for table, columns, sql in _questions(view):
@@ -118,7 +124,8 @@ async def write_snapshot(
                 counts[table] += len(rows)
                 await parts.add(await asyncio.to_thread(text.rows, rows))
         await parts.add(text.end(), last=True)
-    head = Head(1, taken_at, last[0] if last else 0, parts.written, counts)
+    origin = first[0] if first else ""
+    head = Head(1, taken_at, origin, last[0] if last else 0, parts.written, counts)
     encoded = msgspec.json.encode(head)
     signed = encoded + b"\n" + key.line(encoded).encode() + b"\n"
     await keeper.put_record(_name(taken_at, HEAD), signed, durable=True)

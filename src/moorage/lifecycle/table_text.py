@@ -90,10 +90,13 @@ class TextReader:
             DamagedText: with what is wrong.
         """
         try:
-            while piece:
-                text = self._decompressor.decompress(piece, _STEP_BYTES)
-                piece = self._decompressor.unconsumed_tail
+            text = self._decompressor.decompress(piece, _STEP_BYTES)
+            while text:
                 yield from self._lines(text)
+                # Some of the text may still be in there when all of the piece is.
+                text = self._decompressor.decompress(
+                    self._decompressor.unconsumed_tail, _STEP_BYTES
+                )
         except zlib.error as error:
             raise DamagedText(f"it cannot be decompressed: {error}") from error
 
@@ -103,7 +106,7 @@ class TextReader:
         Raises:
             DamagedText: it breaks off.
         """
-        if not self._decompressor.eof or self._rest:
+        if not self._decompressor.eof or self._decompressor.unused_data or self._rest:
             raise DamagedText("it breaks off before its end")
 
     def _lines(self, text: bytes) -> Iterator[Rows]:

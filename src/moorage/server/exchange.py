@@ -176,7 +176,7 @@ class Exchange:
             headers,
             bodyless=self._bodyless,
             version=scope["http_version"],
-            keep_alive=self.keep_alive and not server.draining and self._may_stay_open(),
+            keep_alive=self.keep_alive and server.keeps_connections and self._may_stay_open(),
         )
         self._head, self._length, self._chunked, self.keep_alive = head
         self.started = True

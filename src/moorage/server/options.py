@@ -89,6 +89,10 @@ class ServerOptions:
     drain_seconds: float = 60.0
     """How long requests in flight may go on after SIGTERM."""
 
+    drain_delay: float = 0.0
+    """How long new connections are still accepted after SIGTERM, until whoever sends them here has
+    seen that `ServerCondition.draining` is true."""
+
     backlog: int = 1024
     """Connections the kernel keeps waiting; it applies net.core.somaxconn (4096) as its own
     bound."""

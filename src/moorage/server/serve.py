@@ -2,12 +2,14 @@
 """`serve`: from an application factory and options to a process that answers and ends well.
 
 One worker runs in this very process; several are children of a supervisor. A worker is started when
-its application is, drains on SIGTERM or SIGINT, and stops at once on the second signal.
+its application is, drains on SIGTERM or SIGINT, and stops at once on the second signal. Draining
+begins with a delay, in which new connections are served while a balancer learns to go elsewhere.
 """
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import gc
 import logging
 import signal
@@ -21,6 +23,7 @@ from moorage.server.asgi import ASGIApp
 from moorage.server.lifespan import Lifespan, StartupError, describe
 from moorage.server.listening import ListenError, addresses_of, close_listeners, open_listeners
 from moorage.server.server import Server
+from moorage.server.service_manager import READY, STOPPING, notify
 from moorage.server.supervisor import EXIT_NOT_STARTED, EXIT_OK, Supervision, WorkerLink, supervise
 from moorage.server.tls import Certificates, TLSError
 
@@ -54,8 +57,13 @@ def serve(app_factory: AppFactory, options: ServerOptions) -> int:
 
     def ready() -> None:
         logger.info("listening on %s", ", ".join(addresses))
+        notify(READY)
         if options.on_ready is not None:
             options.on_ready(addresses)
+
+    def stopping() -> None:
+        notify(STOPPING)
+        close_listeners(listeners)
 
     def work(link: WorkerLink | None) -> int:
         own = listeners[link.number if link else 0]
@@ -73,8 +81,8 @@ def serve(app_factory: AppFactory, options: ServerOptions) -> int:
                 work=work,
                 workers=options.workers,
                 on_ready=ready,
-                on_stopping=lambda: close_listeners(listeners),
-                drain_seconds=options.drain_seconds,
+                on_stopping=stopping,
+                drain_seconds=options.drain_delay + options.drain_seconds,
             )
         )
     finally:
@@ -135,12 +143,24 @@ class Worker:
         await self._told.wait()
         watcher.cancel()
         condition.draining = True
+        if self.link is None:
+            notify(STOPPING)
+        await self._wait_for_balancer(server)
         await self._drain(server)
         return EXIT_OK if await lifespan.shutdown() else 1
 
     def stop(self) -> None:
         """The first time: drain. The second time: stop at once."""
         (self._told_again if self._told.is_set() else self._told).set()
+
+    async def _wait_for_balancer(self, server: Server) -> None:
+        """Go on as before for the delay, but let no client keep its connection."""
+        if not self.options.drain_delay:
+            return
+        logger.info("stopping: new connections are accepted for %g s", self.options.drain_delay)
+        server.keeps_connections = False
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(self._told_again.wait(), self.options.drain_delay)
 
     async def _drain(self, server: Server) -> None:
         logger.info("stopping: requests in flight have %g s to finish", self.options.drain_seconds)

@@ -53,6 +53,8 @@ class Server:
         self.state = state
         self.extensions: dict[str, dict[str, Any]] = {"http.response.zerocopysend": {}}
         self.draining = False
+        self.keeps_connections = True
+        """Responses leave the connection open for the next request."""
         self.crowded = False
         """New connections wait because all are busy."""
         self.waste = bytearray(_WASTE_BYTES)
@@ -171,6 +173,7 @@ class Server:
         `seconds`.
         """
         self.draining = True
+        self.keeps_connections = False
         self._stop_accepting()
         for listener in self._listeners:
             listener.close()

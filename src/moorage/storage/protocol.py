@@ -168,6 +168,23 @@ class ExtentStore(BlobStore, Protocol):
         """
 
 
+@dataclass(frozen=True, slots=True)
+class StoredObject:
+    """An object as its store lists it; `modified_at` is in microseconds, by the store's clock."""
+
+    key: str
+    size: int
+    modified_at: int
+
+
+@runtime_checkable
+class ListingStore(BlobStore, Protocol):
+    """The ability to tell of everything that is stored for blobs, whoever it belongs to."""
+
+    def objects(self) -> AsyncIterator[StoredObject]:
+        """Every object whose bytes are, were or may become those of a blob."""
+
+
 @runtime_checkable
 class SigningStore(BlobStore, Protocol):
     """The ability to let a client fetch an object from the store itself."""

@@ -94,6 +94,15 @@ class HTTP:
         bounds="60s is the value of distribution's documentation; container platforms send SIGKILL "
         "after 10 (Docker) or 30 (Kubernetes) seconds unless told otherwise.",
     )
+    draindelay: float = setting(
+        Duration(0.0, HOUR),
+        0.0,
+        "How long the registry goes on as before after SIGTERM, while `/readyz` answers 503 and "
+        "every reply ends its connection; `draintimeout` begins after it. Set it where a load "
+        "balancer must notice first: two of its health checks and a little more.",
+        bounds="0s, because without a balancer it would only make every stop slower. Kubernetes "
+        "needs some 10s until all of its proxies have forgotten a pod.",
+    )
     trustedproxies: tuple[str, ...] = setting(
         ListOf(Network()),
         (),

@@ -10,6 +10,7 @@ from typing import Literal
 from moorage.settings.amounts import Duration
 from moorage.settings.kinds import Boolean, Choice, FilePath
 from moorage.settings.leaves import optional, optional_section, section, setting
+from moorage.settings.sections.snapshot import Snapshot
 
 MINUTE = 60.0
 HOUR = 60 * MINUTE
@@ -126,6 +127,9 @@ class Storage:
     )
     delete: Delete = section(Delete, "Deleting over the API.")
     maintenance: Maintenance = section(Maintenance, "Upkeep while the registry runs.")
+    snapshot: Snapshot = section(
+        Snapshot, "What is kept beside the blobs in case the database is lost."
+    )
 
     @property
     def driver(self) -> Literal["filesystem", "inmemory"]:

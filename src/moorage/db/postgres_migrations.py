@@ -1,0 +1,84 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The schema in PostgreSQL, brought up to date by whichever replica comes first.
+
+The lock belongs to the transaction, not to the session, so it holds behind pgbouncer too; who comes
+later waits for it and finds nothing left to do. Invariant: all of the pending migrations happen, or
+none.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from moorage.db.migrations import pending
+from moorage.spec.errors import Unavailable
+
+if TYPE_CHECKING:
+    import asyncpg
+
+# Any number will do, as long as nothing else in the database takes it: "moorage" on a telephone.
+_LOCK = 6_667_243
+# Migrations of a large catalogue make indexes; whoever waits for another replica waits with it.
+_PATIENCE_MILLISECONDS = 600_000
+OLDEST_SERVER = 130_000  # pg_current_xact_id; older ones are out of support
+_MICROSECOND_CLOCK = "(extract(epoch FROM clock_timestamp()) * 1000000)::bigint"
+
+_SERVER = """
+    SELECT current_setting('server_version_num')::bigint, current_setting('server_version'),
+        (SELECT pg_encoding_to_char(encoding) FROM pg_database WHERE datname = current_database()),
+        to_regclass('moorage_schema') IS NOT NULL
+"""
+_VERSION = "SELECT coalesce(max(version), 0) FROM moorage_schema"
+_OWN_TABLES = (
+    "CREATE TABLE IF NOT EXISTS moorage_schema (version BIGINT PRIMARY KEY, at BIGINT NOT NULL)",
+    """
+    CREATE UNLOGGED TABLE IF NOT EXISTS moorage_incarnation
+        (one BIGINT PRIMARY KEY, token TEXT NOT NULL)
+    """,
+)
+_RECORD = f"INSERT INTO moorage_schema (version, at) VALUES ($1, {_MICROSECOND_CLOCK})"  # noqa: S608 (constants)
+
+
+async def bring_up_to_date(connection: asyncpg.Connection, *, must_exist: bool) -> None:
+    """Make or renew the schema.
+
+    Raises:
+        SchemaTooNew: the database is ahead of this program.
+        Unavailable: the database is not one that can be used, or `must_exist` and it is empty.
+    """
+    is_there = await _examine(connection)
+    if must_exist and not is_there:
+        raise Unavailable(
+            "there is no registry in it: start one on it, or name its configuration with --config"
+        )
+    if is_there and not pending(await connection.fetchval(_VERSION)):
+        return
+    async with connection.transaction(isolation="read_committed"):
+        await connection.execute(
+            f"SET LOCAL lock_timeout = {_PATIENCE_MILLISECONDS}; SET LOCAL statement_timeout = 0"
+        )
+        # A function without a time-out of its own; the connection's would end the wait.
+        await connection.execute(
+            "SELECT pg_advisory_xact_lock($1)", _LOCK, timeout=_PATIENCE_MILLISECONDS / 1000
+        )
+        for statement in _OWN_TABLES:
+            await connection.execute(statement)
+        for migration in pending(await connection.fetchval(_VERSION)):
+            for statement in migration.statements:
+                await connection.execute(statement, timeout=_PATIENCE_MILLISECONDS / 1000)
+            await connection.execute(_RECORD, migration.version)
+
+
+async def _examine(connection: asyncpg.Connection) -> bool:
+    """Whether the schema is there, in a server and a database that can hold it."""
+    row = await connection.fetchrow(_SERVER)
+    assert row is not None  # there is no FROM
+    number, version, encoding, is_there = row
+    if number < OLDEST_SERVER:
+        raise Unavailable(f"its server has version {version}: use PostgreSQL 13 or newer")
+    if encoding != "UTF8":
+        raise Unavailable(
+            f"its encoding is {encoding}: make one with "
+            "CREATE DATABASE … ENCODING 'UTF8' TEMPLATE template0"
+        )
+    return bool(is_there)

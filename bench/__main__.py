@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The command line: `python -m bench [full | quick | growth | render]`.
+"""The command line: `python -m bench [full | quick | growth | scale | render]`.
 
 Chooses what to run and where it goes; measures nothing itself.
 """
@@ -14,7 +14,7 @@ import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from bench import comparison, growth, report
+from bench import comparison, growth, report, scale_report
 from bench.comparison import BIG_BLOB_BYTES, FULL, FULL_TLS, QUICK, Bench, say
 from bench.content import Payload
 from bench.contestants import Distribution, Moorage, Nginx, installed, make_certificate
@@ -43,6 +43,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     signal.signal(signal.SIGTERM, lambda number, _: sys.exit(128 + number))
     if options.what == "render":
         report.render(options.docs)
+        scale_report.render(options.docs)
         return 0
     if shutil.which("wrk") is None:
         print("wrk is missing: install the package wrk", file=sys.stderr)
@@ -56,6 +57,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
             return 2
         if options.what == "growth":
             return _growth(folder, options)
+        if options.what == "scale":
+            return _scale(folder, options)
         return _comparison(folder, options)
 
 
@@ -97,20 +100,50 @@ def _growth(folder: Path, options: argparse.Namespace) -> int:
     return 0
 
 
+def _scale(folder: Path, options: argparse.Namespace) -> int:
+    from bench import catalogue, postgres, scale
+
+    size = catalogue.Scale(repositories=1_000) if options.quick else catalogue.Scale()
+    folder.chmod(0o755)  # the server of the database is another user
+    engines = {"SQLite": scale.measure(scale.SQLiteEngine(folder), size, folder)}
+    with postgres.PostgresServer(folder) as server:
+        engine = postgres.PostgresEngine(server)
+        engines[engine.name] = scale.measure(engine, size, folder)
+    for scan in scale_report.scans(engines):
+        say(f"reads a whole table: {scan}")
+    result = {
+        "facts": {**machine_facts(folder), "PostgreSQL": postgres.version()},
+        "scale": {
+            "repositories": size.repositories,
+            "tags": size.tags,
+            "manifests": size.manifests,
+        },
+        "command": "python -m bench scale",
+        "engines": engines,
+    }
+    if options.quick:
+        print(result)
+    else:
+        scale_report.write(options.docs, result)
+    return 0
+
+
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
     parser.add_argument(
         "what",
         nargs="?",
         default="full",
-        choices=("full", "quick", "growth", "render"),
-        help="full and growth write docs/performance.md; quick only prints; render writes the page"
-        " again from docs/performance.json",
+        choices=("full", "quick", "growth", "scale", "render"),
+        help="full and growth write docs/performance.md, scale docs/scaling.md; quick only prints;"
+        " render writes the pages again from the results that were kept",
     )
     parser.add_argument("--rows", type=_words, help="only these rows, by key; writes nothing")
     parser.add_argument("--only", type=_words, help="only these contestants; writes nothing")
     parser.add_argument("--plain", action="store_true", help="leave TLS out")
-    parser.add_argument("--quick", action="store_true", help="growth with little content")
+    parser.add_argument(
+        "--quick", action="store_true", help="growth and scale with little content; writes nothing"
+    )
     parser.add_argument("--docs", type=Path, default=DOCS, help="where the page is")
     parser.add_argument("--folder", type=Path, help="a folder on the disk to measure on")
     return parser

@@ -169,7 +169,7 @@ class Moorage(Contestant):
 
     def config(self) -> str:
         """The configuration file's text."""
-        return _registry_config(self, {"http.workers": str(self.setup.workers)})
+        return registry_config(self, {"http.workers": str(self.setup.workers)})
 
 
 class Distribution(Contestant):
@@ -184,7 +184,7 @@ class Distribution(Contestant):
 
     def config(self) -> str:
         """The configuration file's text."""
-        return _registry_config(
+        return registry_config(
             self,
             {
                 "http.secret": "bench",
@@ -246,7 +246,7 @@ def _works(command: Sequence[str]) -> bool:
     return subprocess.run(command, capture_output=True, check=False).returncode == 0
 
 
-def _registry_config(contestant: Contestant, extra: Mapping[str, str]) -> str:
+def registry_config(contestant: Contestant, extra: Mapping[str, str]) -> str:
     """The keys both registries know, and a few of one alone; values are YAML scalars."""
     setup = contestant.setup
     keys = {

@@ -2,7 +2,7 @@
 # Every target is a thin door to a script in scripts/, so that people and .ci/run do the same thing.
 
 .POSIX:
-.PHONY: help serve test lint format bench crash docs pins clean
+.PHONY: help serve test lint format bench crash cluster docs pins clean
 .DEFAULT_GOAL := help
 
 help: ## Show this list
@@ -26,11 +26,14 @@ bench: ## Measure against other registries (ARGS for its options)
 crash: ## Kill the registry 200 times under load and compare with what it acknowledged
 	@scripts/test tests/durability --kills 200 --timeout 0 -n 0 $(ARGS)
 
+cluster: ## Break three replicas under load for ten minutes and judge what their clients saw
+	@scripts/test tests/cluster --cluster-seconds 600 --timeout 0 -n 0 $(ARGS)
+
 docs: ## Write the generated documents again and check every link
 	@scripts/docs write
 
 pins: ## Pin the requirements again (UPGRADE=--upgrade for the newest)
 	@scripts/pins $(UPGRADE)
 
-clean: ## Remove everything that make has made, but never the data of a registry
-	@scripts/clean
+clean: ## Remove everything that make has made, but never the data of a registry (ARGS=tools)
+	@scripts/clean $(ARGS)

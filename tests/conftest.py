@@ -14,14 +14,17 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from hypothesis import HealthCheck, settings
 
+from tests.support.engines import Engine, PostgresEngine, SQLiteEngine
 from tests.support.object_servers import Kind, ObjectServer, object_server
+from tests.support.postgres import PostgresServer
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
 DEFAULT_KILLS = 25
+DEFAULT_CLUSTER_SECONDS = 10.0
 # Settings and credentials of programs and libraries that tests start or use.
-PERSONAL = ("AWS_", "AZURE_", "AZURITE_", "GOOGLE_", "MOTO_", "REGISTRY_", "VGW_")
+PERSONAL = ("AWS_", "AZURE_", "AZURITE_", "GOOGLE_", "MOTO_", "PG", "REGISTRY_", "VGW_")
 SERVICES: dict[Kind, str] = {"s3": "S3", "azure": "Azure", "gcs": "Google Cloud Storage"}
 SERVERS_USED = pytest.StashKey[dict[str, str]]()
 
@@ -36,9 +39,30 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         help="how often tests/durability kills a registry that is being pushed to (default 25)",
     )
     parser.addoption(
+        "--replicas",
+        choices=("none", "some", "all"),
+        default="some",
+        help="how many of tests/conformance run against three replicas too (default some)",
+    )
+    parser.addoption(
+        "--cluster-seconds",
+        type=float,
+        default=DEFAULT_CLUSTER_SECONDS,
+        metavar="N",
+        help="how long tests/cluster breaks replicas under clients (default 10, on each ground)",
+    )
+    parser.addoption(
+        "--upload-megabytes",
+        type=int,
+        default=12,
+        metavar="N",
+        help="how much each of fifty clients pushes in the test of memory (default 12)",
+    )
+    parser.addoption(
         "--seed",
         metavar="S",
-        help="what tests/durability takes its random choices from (default: another each time)",
+        help="what tests/durability and tests/cluster take their random choices from (default: "
+        "another each time)",
     )
 
 
@@ -135,6 +159,31 @@ def children() -> dict[int, str]:
             command = Path(f"/proc/{child}/cmdline").read_bytes().replace(b"\0", b" ")
             found[int(child)] = command.decode(errors="replace").strip()
     return found
+
+
+@pytest.fixture(scope="session")
+def postgres_server() -> Iterator[PostgresServer]:
+    """A PostgreSQL server, started when the first test asks for it."""
+    server = PostgresServer.make()
+    yield server
+    server.remove()
+
+
+@pytest.fixture
+def postgres_database(postgres_server: PostgresServer) -> Iterator[str]:
+    """The name of a fresh database with the current schema."""
+    name = postgres_server.new_database()
+    yield name
+    postgres_server.drop(name)
+
+
+@pytest.fixture(params=["sqlite", "postgres"])
+def engine(request: pytest.FixtureRequest) -> Engine:
+    """Each database engine in turn."""
+    if request.param == "sqlite":
+        return SQLiteEngine()
+    server: PostgresServer = request.getfixturevalue("postgres_server")
+    return PostgresEngine(server, request.getfixturevalue("postgres_database"))
 
 
 @pytest.fixture(scope="session", autouse=True)

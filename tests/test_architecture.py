@@ -20,11 +20,14 @@ import pytest
 import moorage
 
 ROOT = Path(__file__).resolve().parent.parent
-FOLDERS = ("src", "tests", "bench", "scripts")
+FOLDERS = ("src", "tests", "bench", "scripts", "deploy")
 MODULES = sorted(path for folder in FOLDERS for path in (ROOT / folder).rglob("*.py"))
+IMAGE_SCRIPTS = [
+    ROOT / "deploy" / "image" / name for name in ("build", "collect-wheels", "install")
+]
 SHELL_SCRIPTS = sorted(
     path
-    for path in [*(ROOT / "scripts").iterdir(), ROOT / ".ci" / "run"]
+    for path in [*(ROOT / "scripts").iterdir(), ROOT / ".ci" / "run", *IMAGE_SCRIPTS]
     if path.is_file() and path.suffix == ""
 )
 DOCUMENTS = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")])

@@ -30,7 +30,15 @@ PINNED = ("bench", "build", "dev", "runtime", "test")
 OURS = {"bench", "moorage", "tests"}
 # Used without an import statement: pytest finds its plugins, the import rules run in another
 # process, and what may be missing is imported by `pytest.importorskip`.
-NOT_IMPORTED = {"import-linter", "oras", "pytest-timeout", "pytest-xdist"}
+NOT_IMPORTED = {
+    "flask",
+    "flask-cors",
+    "import-linter",
+    "moto",
+    "oras",
+    "pytest-timeout",
+    "pytest-xdist",
+}
 CACHES = {"__pycache__", ".mypy_cache", ".pytest_cache", ".ruff_cache"}
 
 
@@ -49,7 +57,8 @@ def declared() -> set[str]:
 def listed(name: str) -> set[str]:
     """The distributions of one requirements/NAME.in."""
     lines = (REQUIREMENTS / f"{name}.in").read_text().splitlines()
-    return {canonicalize_name(line) for line in lines if line and not line.startswith(("#", "-"))}
+    wanted = [line for line in lines if line and not line.startswith(("#", "-"))]
+    return {canonicalize_name(Requirement(line).name) for line in wanted}
 
 
 def imported(folder: Path) -> set[str]:

@@ -6,12 +6,14 @@ from __future__ import annotations
 import errno
 import os
 import tempfile
+from functools import partial
+from ipaddress import ip_network
 from pathlib import Path
 from secrets import token_bytes
 from typing import TYPE_CHECKING
 
 from moorage.access.service import AccessService
-from moorage.access.signing_key import load_or_create_key
+from moorage.access.signing_key import key_from_database, key_from_secret, load_or_create_key
 from moorage.access.tokens import MIN_KEY_BYTES
 from moorage.content.rules import NO_RULES, LayerURLs, ManifestRules
 from moorage.content.service import build_content
@@ -22,7 +24,7 @@ from moorage.distribution.redirects import Redirects
 from moorage.distribution.registry import Bounds, Registry
 from moorage.events.log import EventLog
 from moorage.front import FrontDoor, RequestObserver
-from moorage.ground import build_database, build_store
+from moorage.ground import boot_id, build_database, build_store
 from moorage.http.addresses import Addresses
 from moorage.http.application import Application
 from moorage.life import RegistryLife
@@ -34,6 +36,8 @@ from moorage.storage import directories
 from moorage.storage.protocol import RecordKeeper
 
 if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
     from moorage.access.service import AnonymousAccess
     from moorage.content.service import Content
     from moorage.db.protocol import Database
@@ -58,9 +62,11 @@ def create_app(
     """
     if not settings.storage.maintenance.readonly.enabled:
         refuse_unwritable(settings)
-    access = build_access(settings)
-    memory = Path(tempfile.mkdtemp(prefix="moorage-")) if settings.sqlite_path is None else None
+    is_passing = settings.storage.inmemory is not None
+    memory = Path(tempfile.mkdtemp(prefix="moorage-")) if is_passing else None
+    store = store or build_store(settings, serving=True)
     database, store, content = build_heart(settings, memory, store)
+    access = build_access(settings, database)
     prefix = settings.http.prefix
     addresses = Addresses(settings.http.trustedproxies, settings.http.host or "", prefix)
     limits = settings.limits
@@ -76,7 +82,7 @@ def create_app(
             ranges_per_request=limits.rangesperrequest,
         ),
         in_flight=UploadsInFlight(limits.uploadsperclient),
-        redirects=Redirects(),
+        redirects=build_redirects(settings),
         base=(settings.http.host or "") + prefix,
         read_only=settings.storage.maintenance.readonly.enabled,
         deletes=settings.storage.delete.enabled,
@@ -104,12 +110,15 @@ def build_heart(
     settings: Settings,
     memory: Path | None = None,
     store: AppendableStore | ExtentStore | None = None,
+    *,
+    must_exist: bool = False,
 ) -> tuple[Database, AppendableStore | ExtentStore, Content]:
     """The content over its database and store, not yet started: what commands work with too.
 
-    `memory` is a folder for the database of a registry that forgets everything when it stops.
+    `memory` is a folder for the database of a registry that forgets everything when it stops. With
+    `must_exist` the database of a registry is opened and none is made.
     """
-    database = build_database(settings, memory)
+    database = build_database(settings, memory, must_exist=must_exist)
     store = store or build_store(settings)
     content = build_content(
         database,
@@ -142,12 +151,18 @@ def build_snapshots(
 
 def snapshot_key(settings: Settings) -> SignatureKey:
     """What this registry signs its snapshots with."""
-    shared: str | None = getattr(settings.http, "secret", None)
-    if shared:
-        return SignatureKey(shared.encode())
-    if settings.storage.driver != "filesystem":
+    if settings.http.secret is None and settings.storage.driver != "filesystem":
         return SignatureKey(None)
     return SignatureKey(token_key(settings))
+
+
+def build_redirects(settings: Settings) -> Redirects:
+    """Which clients are sent to the object store; a cache on this disk is there to be served."""
+    redirect = settings.storage.redirect
+    return Redirects(
+        enabled=not redirect.disable and settings.storage.localcache is None,
+        except_networks=[ip_network(network) for network in redirect.exceptnetworks],
+    )
 
 
 def refuse_unwritable(settings: Settings) -> None:
@@ -180,15 +195,16 @@ def manifest_rules(validation: Validation) -> ManifestRules:
     )
 
 
-def build_access(settings: Settings) -> AccessService:
+def build_access(settings: Settings, database: Database) -> AccessService:
     """Who may enter."""
     htpasswd = settings.auth.htpasswd
     if htpasswd is None:
         return AccessService()
     anonymous: AnonymousAccess = "pull" if settings.auth.anonymous == "pull" else "none"
-    key = None
+    key: bytes | Callable[[], Awaitable[bytes]] | None = None
     if anonymous == "pull":
-        key = token_key(settings)
+        shared = settings.database.postgres is not None and settings.http.secret is None
+        key = partial(key_from_database, database) if shared else token_key(settings)
     return AccessService.with_htpasswd(
         htpasswd.path, realm=htpasswd.realm, anonymous=anonymous, token_key=key
     )
@@ -196,9 +212,14 @@ def build_access(settings: Settings) -> AccessService:
 
 def token_key(settings: Settings) -> bytes:
     """The key of all processes of this registry; one that forgets its blobs may forget it too."""
+    if settings.http.secret is not None:
+        return key_from_secret(settings.http.secret)
     if settings.storage.inmemory is not None:
         return token_bytes(MIN_KEY_BYTES)
+    database = settings.sqlite_path
     root = settings.storage.filesystem.rootdirectory
+    if settings.storage.driver != "filesystem" and database is not None:
+        root = database.parent
     directories.make_root(root)
     path = root / TOKEN_KEY_FILE
     try:
@@ -208,11 +229,3 @@ def token_key(settings: Settings) -> bytes:
             f"the token key {path} cannot be used: {error.strerror}: let the user that the "
             "registry runs as read it and write its folder"
         ) from error
-
-
-def boot_id() -> str:
-    """This run of the machine; "" where the kernel does not say."""
-    try:
-        return Path("/proc/sys/kernel/random/boot_id").read_text("ascii").strip()
-    except OSError:
-        return ""

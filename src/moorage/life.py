@@ -48,6 +48,7 @@ class RegistryLife:
         try:
             await self._store.start()
             await self._database.start()
+            await self._access.start()
         except BaseException:
             self._forget()
             raise

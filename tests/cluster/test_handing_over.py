@@ -111,9 +111,7 @@ def test_chunk_out_of_order(everywhere: Everywhere) -> None:
 
 
 @pytest.mark.parametrize("reset", [True, False], ids=["reset", "orderly end"])
-def test_resumed_after_a_cut(
-    cluster: Cluster, everywhere: Everywhere, *, reset: bool
-) -> None:
+def test_resumed_after_a_cut(cluster: Cluster, everywhere: Everywhere, *, reset: bool) -> None:
     """What A had received of a cut request is continued on B and C, whatever that was."""
     blob = random_blob(4 * CHUNK)
     location = everywhere.a.open()

@@ -11,12 +11,14 @@ from __future__ import annotations
 import os
 import shlex
 import uuid
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 
 from tests.conformance.verbs import Repository
-from tests.support.cluster import Cluster, files
+from tests.support.cluster import Cluster
+from tests.support.grounds import SERVERS, ground
 from tests.support.registry import MOORAGE, RunningRegistry
 from tests.support.wire import Wire
 
@@ -24,9 +26,36 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
 
+FOLDER = Path(__file__).parent
 PROGRAM = os.environ.get("CONFORMANCE_PROGRAM")
 # Replicas are ours alone.
 PARAMS = ("one",) if PROGRAM else ("one", "replicas")
+# What is settled before anything is shared, and what is long: with replicas only on demand.
+LEFT_OUT = (
+    "test_http",
+    "test_media_types",
+    "test_names",
+    "test_negotiation",
+    "test_old_suite_push",
+)
+LONG = ("test_ten_thousand_tags", "test_thousand_layers")
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Leave out what `--replicas` does not ask for."""
+    chosen = config.getoption("--replicas")
+
+    def is_wanted(item: pytest.Item) -> bool:
+        on_replicas = isinstance(item, pytest.Function) and "[replicas" in item.name
+        if chosen == "all" or not on_replicas or item.path.parent != FOLDER:
+            return True
+        name = item.name.partition("[")[0]
+        return chosen == "some" and item.path.stem not in LEFT_OUT and name not in LONG
+
+    kept = [item for item in items if is_wanted(item)]
+    if len(kept) < len(items):
+        config.hook.pytest_deselected(items=[item for item in items if not is_wanted(item)])
+        items[:] = kept
 
 
 def program() -> Sequence[str]:
@@ -51,7 +80,7 @@ def registry(
         yield from serve(tmp_path_factory, "registry", {})
     else:
         folder = tmp_path_factory.mktemp("replicas")
-        with Cluster(folder, files(folder / "data")) as cluster:
+        with ground(SERVERS, folder / "ground") as shared, Cluster(folder, shared) as cluster:
             yield cluster
 
 

@@ -4,8 +4,7 @@
 from __future__ import annotations
 
 import asyncio
-import sqlite3
-from contextlib import closing, contextmanager
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 import pytest
@@ -14,7 +13,6 @@ from moorage.content.changes import Actor, now
 from moorage.content.rules import ManifestRules
 from moorage.content.service import build_content
 from moorage.content.uploads import Chunk
-from moorage.db.sqlite import SQLiteDatabase
 from moorage.events.log import EventLog
 from moorage.spec.digests import Digest
 from moorage.spec.errors import BlobUploadUnknown
@@ -29,6 +27,7 @@ if TYPE_CHECKING:
     from typing import Any
 
     from moorage.content.uploads import Uploads
+    from tests.support.engines import Engine
 
 REPOSITORY = RepositoryName("a")
 UPLOADS = "/v2/a/blobs/uploads/"
@@ -42,12 +41,15 @@ async def body(*parts: bytes) -> AsyncIterator[bytes]:
 
 
 def with_uploads(
-    folder: Path, store: FilesystemStore, scenario: Callable[[Uploads], Awaitable[None]]
+    engine: Engine,
+    folder: Path,
+    store: FilesystemStore,
+    scenario: Callable[[Uploads], Awaitable[None]],
 ) -> None:
     """Run a scenario on upload sessions over this store."""
 
     async def run() -> None:
-        database = SQLiteDatabase(folder / "moorage.db")
+        database = engine.database(folder)
         await store.start()
         await database.start()
         content = build_content(database, store, EventLog(), boot="boot", rules=ManifestRules())
@@ -62,24 +64,26 @@ def with_uploads(
 class ReturningClient(FilesystemStore):
     """A store at whose door a client comes back just before a purge gets hold of its session."""
 
-    def __init__(self, root: Path) -> None:
+    def __init__(self, root: Path, engine: Engine) -> None:
         super().__init__(root)
-        self._database = root / "moorage.db"
+        self._data = root
+        self._engine = engine
         self.returns = False
 
     @contextmanager
     def append(self, session: str) -> Iterator[Any]:
         """Another process has just recorded a chunk."""
         if self.returns:
-            with closing(sqlite3.connect(self._database)) as database, database:
-                database.execute("UPDATE uploads SET touched_at = ?", (now() + 10 * LATER,))
+            later = now() + 10 * LATER
+            update = f"UPDATE uploads SET touched_at = {later} RETURNING session"
+            self._engine.column(self._data, update)
         with super().append(session) as file:
             yield file
 
 
-def test_a_client_that_comes_back_in_time_keeps_its_upload(tmp_path: Path) -> None:
+def test_a_client_that_comes_back_in_time_keeps_its_upload(tmp_path: Path, engine: Engine) -> None:
     """A purge that finds a session touched once it has it lets go of it again."""
-    store = ReturningClient(tmp_path)
+    store = ReturningClient(tmp_path, engine)
 
     async def scenario(uploads: Uploads) -> None:
         upload = await uploads.start(REPOSITORY, Actor(), "sha256")
@@ -89,10 +93,10 @@ def test_a_client_that_comes_back_in_time_keeps_its_upload(tmp_path: Path) -> No
         assert await uploads.purge(now() + LATER) == 0
         assert (await uploads.status(REPOSITORY, upload.session)).received == 3
 
-    with_uploads(tmp_path, store, scenario)
+    with_uploads(engine, tmp_path, store, scenario)
 
 
-def test_a_dry_purge_only_counts(tmp_path: Path) -> None:
+def test_a_dry_purge_only_counts(tmp_path: Path, engine: Engine) -> None:
     """What would be removed is counted and stays."""
 
     async def scenario(uploads: Uploads) -> None:
@@ -105,10 +109,10 @@ def test_a_dry_purge_only_counts(tmp_path: Path) -> None:
         with pytest.raises(BlobUploadUnknown):
             await uploads.status(REPOSITORY, upload.session)
 
-    with_uploads(tmp_path, FilesystemStore(tmp_path), scenario)
+    with_uploads(engine, tmp_path, FilesystemStore(tmp_path), scenario)
 
 
-def test_an_upload_that_lost_its_bytes_says_so(tmp_path: Path) -> None:
+def test_an_upload_that_lost_its_bytes_says_so(tmp_path: Path, engine: Engine) -> None:
     """A session whose file is shorter than recorded is gone, and nobody is told otherwise."""
     store = FilesystemStore(tmp_path)
 
@@ -122,10 +126,10 @@ def test_an_upload_that_lost_its_bytes_says_so(tmp_path: Path) -> None:
         with pytest.raises(BlobUploadUnknown):
             await uploads.append(REPOSITORY, upload.session, Chunk(body(b"def")))
 
-    with_uploads(tmp_path, store, scenario)
+    with_uploads(engine, tmp_path, store, scenario)
 
 
-def test_another_boots_bytes_are_not_trusted(tmp_path: Path) -> None:
+def test_another_boots_bytes_are_not_trusted(tmp_path: Path, engine: Engine) -> None:
     """After the machine has gone down an upload starts anew: its bytes were never synced."""
     sessions = []
 
@@ -139,24 +143,23 @@ def test_another_boots_bytes_are_not_trusted(tmp_path: Path) -> None:
             await uploads.status(REPOSITORY, sessions[0])
         assert await uploads.purge(now() + LATER) == 1
 
-    with_uploads(tmp_path, FilesystemStore(tmp_path), begin)
-    with closing(sqlite3.connect(tmp_path / "moorage.db")) as database, database:
-        database.execute("UPDATE uploads SET boot = 'the boot before'")
-    with_uploads(tmp_path, FilesystemStore(tmp_path), after_the_reboot)
+    with_uploads(engine, tmp_path, FilesystemStore(tmp_path), begin)
+    engine.column(tmp_path, "UPDATE uploads SET boot = 'the boot before' RETURNING session")
+    with_uploads(engine, tmp_path, FilesystemStore(tmp_path), after_the_reboot)
     assert not list((tmp_path / "uploads").iterdir())
 
 
 @contextmanager
-def client(folder: Path) -> Iterator[InProcess]:
+def client(engine: Engine, folder: Path) -> Iterator[InProcess]:
     """The whole registry in process."""
-    with InProcess(registry_app(folder)) as started:
+    with InProcess(registry_app(folder, engine.config)) as started:
         yield started
 
 
-def test_a_cancelled_upload_never_becomes_a_blob(tmp_path: Path) -> None:
+def test_a_cancelled_upload_never_becomes_a_blob(tmp_path: Path, engine: Engine) -> None:
     """A closing PUT whose session is cancelled under it is refused, and nothing is readable."""
     blob = random_blob(1000)
-    with client(tmp_path) as registry:
+    with client(engine, tmp_path) as registry:
         location = registry.request("POST", UPLOADS).location
         closing_put = registry.begin("PUT", with_digest(location, blob.digest))
         closing_put.send(blob.payload[:500])
@@ -171,9 +174,9 @@ def test_a_cancelled_upload_never_becomes_a_blob(tmp_path: Path) -> None:
     assert not [path for path in (tmp_path / "data" / "blobs").glob("*/*/*") if path.is_file()]
 
 
-def test_a_second_writer_is_sent_to_where_the_upload_is(tmp_path: Path) -> None:
+def test_a_second_writer_is_sent_to_where_the_upload_is(tmp_path: Path, engine: Engine) -> None:
     """While one request writes, others are told the recorded state and change nothing."""
-    with client(tmp_path) as registry:
+    with client(engine, tmp_path) as registry:
         location = registry.request("POST", UPLOADS).location
         registry.request("PATCH", location, body=b"abc")
         writing = registry.begin("PATCH", location)
@@ -191,10 +194,10 @@ def test_a_second_writer_is_sent_to_where_the_upload_is(tmp_path: Path) -> None:
         assert registry.request("PUT", whole).status == 201
 
 
-def test_the_same_content_from_two_sides_at_once(tmp_path: Path) -> None:
+def test_the_same_content_from_two_sides_at_once(tmp_path: Path, engine: Engine) -> None:
     """Both pushes succeed, and one copy is kept."""
     blob = random_blob(1000)
-    with client(tmp_path) as registry:
+    with client(engine, tmp_path) as registry:
         pushes = []
         for repository in ("a", "b"):
             target = with_digest(f"/v2/{repository}/blobs/uploads/", blob.digest)

@@ -13,7 +13,8 @@ import pytest
 from moorage.db.migrations import all_migrations, pending
 from moorage.db.read_cache import MAX_BYTES
 from moorage.db.sqlite import SQLiteDatabase
-from moorage.spec.errors import InsufficientStorage, NameUnknown, Unavailable
+from moorage.spec.errors import InsufficientStorage, Unavailable
+from tests.db.contract import COUNT, INSERT, DatabaseContract, insert
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -21,8 +22,17 @@ if TYPE_CHECKING:
 
     from moorage.db.protocol import Transaction
 
-_INSERT = "INSERT INTO repositories (name, created_at) VALUES ($1, $2)"
-_COUNT = "SELECT count(*) FROM repositories"
+
+class TestContract(DatabaseContract):
+    """SQLite does what every engine does."""
+
+    @pytest.fixture(autouse=True)
+    def _file(self, tmp_path: Path) -> None:
+        self._path = tmp_path / "moorage.db"
+
+    def make(self) -> SQLiteDatabase:
+        """A connection of another process to the same file."""
+        return SQLiteDatabase(self._path)
 
 
 def with_database(path: Path, scenario: Callable[[SQLiteDatabase], Awaitable[None]]) -> None:
@@ -39,49 +49,7 @@ def with_database(path: Path, scenario: Callable[[SQLiteDatabase], Awaitable[Non
     asyncio.run(started())
 
 
-def insert(name: str) -> Callable[[Transaction], Awaitable[int]]:
-    """A transaction that makes one repository."""
-
-    async def work(transaction: Transaction) -> int:
-        return await transaction.execute(_INSERT, name, 1)
-
-    return work
-
-
-def test_reads_what_was_committed(tmp_path: Path) -> None:
-    """A row is there as soon as its transaction has returned."""
-
-    async def scenario(database: SQLiteDatabase) -> None:
-        assert await database.transaction(insert("a")) == 1
-        row = await database.fetch_one("SELECT name FROM repositories WHERE name = $1", "a")
-        assert row == ("a",)
-
-    with_database(tmp_path, scenario)
-
-
-def test_a_refused_transaction_changes_nothing_and_harms_no_other(tmp_path: Path) -> None:
-    """Of transactions that run together, the one that raises is undone and the others are kept."""
-
-    async def refused(transaction: Transaction) -> None:
-        await transaction.execute(_INSERT, "refused", 1)
-        raise NameUnknown
-
-    async def scenario(database: SQLiteDatabase) -> None:
-        results = await asyncio.gather(
-            database.transaction(insert("before")),
-            database.transaction(refused),
-            database.transaction(insert("after")),
-            return_exceptions=True,
-        )
-        names = await database.fetch_all("SELECT name FROM repositories ORDER BY name")
-
-        assert isinstance(results[1], NameUnknown)
-        assert names == [("after",), ("before",)]
-
-    with_database(tmp_path, scenario)
-
-
-def test_a_broken_rule_of_the_schema_is_the_askers_alone(tmp_path: Path) -> None:
+def test_a_broken_rule_is_an_error_of_sqlite(tmp_path: Path) -> None:
     """A constraint that one transaction violates does not undo its neighbors."""
 
     async def scenario(database: SQLiteDatabase) -> None:
@@ -91,7 +59,7 @@ def test_a_broken_rule_of_the_schema_is_the_askers_alone(tmp_path: Path) -> None
         )
 
         assert [type(result) for result in results] == [int, sqlite3.IntegrityError, int]
-        assert await database.fetch_one(_COUNT) == (2,)
+        assert await database.fetch_one(COUNT) == (2,)
 
     with_database(tmp_path, scenario)
 
@@ -110,46 +78,11 @@ def test_a_transaction_must_not_wait_for_anything_else(tmp_path: Path) -> None:
     with_database(tmp_path, scenario)
 
 
-def test_several_databases_on_one_file_take_turns(tmp_path: Path) -> None:
-    """Processes that write to the same file at once all get through, and lose nothing."""
-
-    async def scenario(database: SQLiteDatabase) -> None:
-        others = [SQLiteDatabase(tmp_path / "moorage.db") for _ in range(3)]
-        for other in others:
-            await other.start()
-        await asyncio.gather(
-            *(
-                writer.transaction(insert(f"{index}-{turn}"))
-                for turn in range(25)
-                for index, writer in enumerate([database, *others])
-            )
-        )
-        for other in others:
-            assert await other.fetch_one(_COUNT) == (100,)
-            await other.close()
-
-    with_database(tmp_path, scenario)
-
-
-def test_a_cancelled_asker_does_not_stop_the_others(tmp_path: Path) -> None:
-    """Somebody who no longer waits for the result leaves the batch as it is."""
-
-    async def scenario(database: SQLiteDatabase) -> None:
-        leaving = asyncio.create_task(database.transaction(insert("leaving")))
-        staying = asyncio.create_task(database.transaction(insert("staying")))
-        await asyncio.sleep(0)
-        leaving.cancel()
-
-        assert await staying == 1
-
-    with_database(tmp_path, scenario)
-
-
 def test_a_full_disk_is_said_and_undone(tmp_path: Path) -> None:
     """When the file may not grow, the client hears of it and the database stays usable."""
 
     async def large(transaction: Transaction) -> None:
-        await transaction.execute(_INSERT, "x" * 400_000, 1)
+        await transaction.execute(INSERT, "x" * 400_000, 1)
 
     async def scenario(database: SQLiteDatabase) -> None:
         (pages,) = await database.fetch_one("PRAGMA page_count") or (0,)
@@ -157,7 +90,7 @@ def test_a_full_disk_is_said_and_undone(tmp_path: Path) -> None:
         with pytest.raises(InsufficientStorage):
             await database.transaction(large)
 
-        assert await database.fetch_one(_COUNT) == (0,)
+        assert await database.fetch_one(COUNT) == (0,)
         assert await database.transaction(insert("small")) == 1
 
     with_database(tmp_path, scenario)
@@ -169,30 +102,12 @@ def test_the_log_is_checkpointed_in_the_background(tmp_path: Path) -> None:
     async def scenario(database: SQLiteDatabase) -> None:
         for number in range(1100):
             await database.transaction(insert(f"r{number}"), durable=False)
-        assert await database.fetch_one(_COUNT) == (1100,)
+        assert await database.fetch_one(COUNT) == (1100,)
 
     with_database(tmp_path, scenario)
     size = (tmp_path / "moorage.db").stat().st_size
 
     assert size > 100_000
-
-
-def test_starting_twice_migrates_once(tmp_path: Path) -> None:
-    """A database that is up to date is left as it is."""
-
-    async def nothing(_database: SQLiteDatabase) -> None:
-        pass
-
-    async def keeps(database: SQLiteDatabase) -> None:
-        await database.transaction(insert("kept"))
-
-    with_database(tmp_path, keeps)
-    with_database(tmp_path, nothing)
-
-    async def still_there(database: SQLiteDatabase) -> None:
-        assert await database.fetch_one(_COUNT) == (1,)
-
-    with_database(tmp_path, still_there)
 
 
 def test_a_newer_schema_is_refused(tmp_path: Path) -> None:

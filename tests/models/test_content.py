@@ -42,6 +42,7 @@ if TYPE_CHECKING:
     from pathlib import Path
     from typing import Any
 
+    from tests.support.engines import Engine
     from tests.support.wire import Answer
 
 T = TypeVar("T")
@@ -94,10 +95,11 @@ class Repository:
 class ContentMachine(RuleBasedStateMachine):
     """See the module."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, engine: Engine) -> None:
         super().__init__()
         self._folder = folder
-        self._client = InProcess(registry_app(folder))
+        self._engine = engine
+        self._client = InProcess(registry_app(folder, engine.config))
         self._client.__enter__()
         self._model: defaultdict[str, Repository] = defaultdict(Repository)
         self._touched = "a"
@@ -106,6 +108,7 @@ class ContentMachine(RuleBasedStateMachine):
         """End the registry and leave nothing behind."""
         self._client.__exit__()
         shutil.rmtree(self._folder)
+        self._engine.clear()
 
     # Blobs
 
@@ -221,7 +224,7 @@ class ContentMachine(RuleBasedStateMachine):
     def restart(self) -> None:
         """A restart changes nothing."""
         self._client.__exit__()
-        self._client = InProcess(registry_app(self._folder))
+        self._client = InProcess(registry_app(self._folder, self._engine.config))
         self._client.__enter__()
 
     # What must hold
@@ -374,16 +377,16 @@ def fallback_tag(subject: str) -> str:
     return f"{algorithm}-{encoded[:64]}"
 
 
-def test_repository_content(tmp_path: Path) -> None:
+def test_repository_content(tmp_path: Path, engine: Engine) -> None:
     """Repositories behave as the model does."""
     folders = count()
 
     def machine() -> ContentMachine:
         folder = tmp_path / str(next(folders))
         folder.mkdir()
-        return ContentMachine(folder)
+        return ContentMachine(folder, engine)
 
     run_state_machine_as_test(
         machine,  # type: ignore[arg-type]  # a factory will do, though its stub asks for a class
-        settings=settings(max_examples=40, stateful_step_count=30),
+        settings=settings(max_examples=engine.examples(40), stateful_step_count=30),
     )

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from moorage.http.types import ASGIApp
+    from tests.support.engines import Engine
     from tests.support.wire import Answer, Header
 
 REPOSITORIES = ("a", "b/blobs/uploads")
@@ -72,9 +73,10 @@ class Held:
 class UploadMachine(RuleBasedStateMachine):
     """See the module."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, engine: Engine) -> None:
         super().__init__()
         self._folder = folder
+        self._engine = engine
         self._client = InProcess(self._app())
         self._client.__enter__()
         self._all: list[Session] = []
@@ -86,9 +88,10 @@ class UploadMachine(RuleBasedStateMachine):
         self._cut_all()
         self._client.__exit__()
         shutil.rmtree(self._folder)
+        self._engine.clear()
 
     def _app(self) -> ASGIApp:
-        return registry_app(self._folder)
+        return registry_app(self._folder, self._engine.config)
 
     # Sessions begin
 
@@ -382,16 +385,16 @@ class UploadMachine(RuleBasedStateMachine):
         self._held.clear()
 
 
-def test_upload_sessions(tmp_path: Path) -> None:
+def test_upload_sessions(tmp_path: Path, engine: Engine) -> None:
     """Upload sessions behave as the model does."""
     numbers = count()
 
     def machine() -> UploadMachine:
         folder = tmp_path / str(next(numbers))
         folder.mkdir()
-        return UploadMachine(folder)
+        return UploadMachine(folder, engine)
 
     run_state_machine_as_test(
         machine,  # type: ignore[arg-type]  # a factory will do, though its stub asks for a class
-        settings=settings(max_examples=60, stateful_step_count=30),
+        settings=settings(max_examples=engine.examples(60), stateful_step_count=30),
     )

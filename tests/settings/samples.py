@@ -40,7 +40,7 @@ auth:
     path: /etc/registry/htpasswd
 http:
   addr: :5000
-  secret: http-secret
+  secret: http-secret-of-sixteen-or-more
   relativeurls: true
   draintimeout: 60s
   tls:
@@ -79,7 +79,6 @@ NAMED_IN_WARNINGS = (
     "storage.filesystem.maxthreads",
     "storage.cache",
     "storage.tag",
-    "http.secret",
     "http.debug",
     "notifications",
     "redis",

@@ -89,6 +89,9 @@ def test_the_schema_is_json() -> None:
         "log: {level: WARN, formatter: logstash}",
         "http: {trustedproxies: 10.0.0.1, draintimeout: 0, workers: '2', tls: }",
         "limits: {manifestbytes: 8MiB, connections: 5}",
+        "storage: {s3aws: {bucket: b, region: eu-west-1, v4auth: true}}",
+        "storage: {azure: {accountname: a, container: c, credentials: {clientid: i}}}",
+        "storage: {gcs: {bucket: b, credentials: {type: service_account}}}",
     ],
 )
 def test_what_loads_is_valid(tmp_path: Path, is_valid: Callable[[str], bool], text: str) -> None:
@@ -109,8 +112,8 @@ def test_what_loads_is_valid(tmp_path: Path, is_valid: Callable[[str], bool], te
         "http: {draintimeout: 60}",
         "http: {net: udp}",
         "http: {headers: {'a b': [c]}}",
-        "storage: s3",
-        "storage: {s3: {}}",
+        "storage: {oss: {}}",
+        "storage: {s3: {chunksize: 1000}}",
         "auth: {token: {}}",
         "version: 0.2",
         "limits: {manifestbytes: 5M}",
@@ -126,7 +129,7 @@ def test_what_is_refused_is_invalid(is_valid: Callable[[str], bool], text: str) 
     ("text", "environ"),
     [
         ("{}", {}),
-        (DISTRIBUTION, {"REGISTRY_LOG_FIELDS_QUOTED": "'a: #b'"}),
+        (DISTRIBUTION.replace("  secret: ", "  # "), {"REGISTRY_LOG_FIELDS_QUOTED": "'a: #b'"}),
         ("storage: {inmemory: }", {"REGISTRY_HTTP_HEADERS": '{A: ["b, c", "d"]}'}),
         ("http: {net: unix, addr: /run/x.sock}", {"REGISTRY_LOG_FIELDS": '{a: "two\\n\\nlines"}'}),
     ],

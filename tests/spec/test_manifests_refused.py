@@ -91,6 +91,7 @@ REFUSED: list[tuple[str, object, str | None, type[OCIError]]] = [
     ("annotations that are a list", image(annotations=[]), None, ManifestInvalid),
     ("an annotation that is a number", image(annotations={"a": 1}), None, ManifestInvalid),
     ("artifactType not text", image(artifactType=1), None, ManifestInvalid),
+    ("artifactType with zero", image(artifactType="a/b\0"), None, ManifestInvalid),
     ("Layers beside layers", image(Layers=[]), None, ManifestInvalid),
     ("Manifests in an image", image(Manifests=[]), None, ManifestInvalid),
     ("data that is other content", image(layers=[descriptor(data="e3s=")]), None, ManifestInvalid),

@@ -44,6 +44,13 @@ def test_other_page_sizes_are_refused(n: str) -> None:
         parse_page(n, None, maximum=100)
 
 
+@pytest.mark.parametrize("last", ["\0", "a\0b"])
+def test_a_zero_character_is_no_last_entry(last: str) -> None:
+    """A last that not every database can compare is refused before it meets one."""
+    with pytest.raises(RequestInvalid):
+        parse_page(None, last, maximum=100)
+
+
 def test_half_a_character_is_no_last_entry() -> None:
     """A last that no encoding can hold is refused before it meets a database."""
     with pytest.raises(RequestInvalid):
@@ -67,7 +74,7 @@ def test_links_are_relative_and_encoded(link: str, expected: str) -> None:
     assert expected == link
 
 
-encodable = st.text(st.characters(exclude_categories=["Cs"]), min_size=1)
+encodable = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), min_size=1)
 
 
 @given(st.none() | st.integers(0, 100), encodable, st.lists(st.tuples(encodable, encodable)))

@@ -1,13 +1,15 @@
 # SPDX-License-Identifier: Apache-2.0
 """What every blob store must do. A store's own test module subclasses the suite and makes it.
 
-Each test ends with an empty store, and the suite fails if anything was left behind in it.
+`BlobStoreContract` is required of all, `AppendableStoreContract` of those that grow uploads; what
+those must do that write each request as one object is in `extent_contract`. Each test ends with an
+empty store, and the suite fails if anything was left behind in it.
 """
 
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Generic, TypeVar
 
 import pytest
 
@@ -18,6 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable
 
 T = TypeVar("T")
+S = TypeVar("S", bound=BlobStore)
 
 SESSION = "6f1f6a3e-7a9b-4c55-9a39-0d6c3a1c1f10"
 
@@ -33,22 +36,25 @@ async def content(store: BlobStore, key: str, start: int = 0, stop: int | None =
     return b"".join([piece async for piece in store.read(key, start, stop)])
 
 
-class BlobStoreContract:
+class BlobStoreContract(Generic[S]):
     """The suite. `make` is what a subclass must give."""
 
-    def make(self) -> AppendableStore:
+    def make(self) -> S:
         """A new, empty store."""
         raise NotImplementedError
 
-    def run(self, scenario: Callable[[AppendableStore], Awaitable[T]]) -> T:
+    async def left(self, store: S) -> list[object]:
+        """Everything that is in the store, whether it is a blob or not."""
+        return [blob async for blob in store.stored()]
+
+    def run(self, scenario: Callable[[S], Awaitable[T]]) -> T:
         """Run the scenario on a new store and insist that it cleans up."""
 
         async def started() -> T:
             store = self.make()
             await store.start()
             result = await scenario(store)
-            assert [blob async for blob in store.stored()] == []
-            assert [upload async for upload in store.unfinished()] == []
+            assert await self.left(store) == []
             return result
 
         return asyncio.run(started())
@@ -58,7 +64,7 @@ class BlobStoreContract:
         """A stored stream is read back whole, whatever its length."""
         body = bytes(index % 251 for index in range(size))
 
-        async def scenario(store: AppendableStore) -> None:
+        async def scenario(store: S) -> None:
             half = size // 2
             stored = await store.write(Digest.of(body), pieces_of(body[:half], body[half:]))
 
@@ -75,7 +81,7 @@ class BlobStoreContract:
         """A range is what a slice of the bytes would be."""
         body = b"0123456789" * 60_000
 
-        async def scenario(store: AppendableStore) -> None:
+        async def scenario(store: S) -> None:
             stored = await store.write(Digest.of(body), pieces_of(body))
 
             assert await content(store, stored.key, start, stop) == body[start:stop]
@@ -86,7 +92,7 @@ class BlobStoreContract:
     def test_an_unknown_key_is_a_key_error(self) -> None:
         """Reading what is not there says so; deleting it is no error."""
 
-        async def scenario(store: AppendableStore) -> None:
+        async def scenario(store: S) -> None:
             missing = (await store.write(Digest.of(b"x"), pieces_of(b"x"))).key
             await store.delete(missing)
 
@@ -99,7 +105,7 @@ class BlobStoreContract:
     def test_tells_what_is_stored_with_its_digest(self) -> None:
         """The store alone says which digests it holds: a lost catalogue can be rebuilt from it."""
 
-        async def scenario(store: AppendableStore) -> None:
+        async def scenario(store: S) -> None:
             stored = [
                 await store.write(Digest.of(body, algorithm), pieces_of(body))
                 for body in (b"one", b"two")
@@ -117,7 +123,7 @@ class BlobStoreContract:
     def test_the_same_content_twice_has_two_lives(self) -> None:
         """Deleting one copy of some content leaves another copy readable."""
 
-        async def scenario(store: AppendableStore) -> None:
+        async def scenario(store: S) -> None:
             first = await store.write(Digest.of(b"twin"), pieces_of(b"twin"))
             second = await store.write(Digest.of(b"twin"), pieces_of(b"twin"))
             await store.delete(first.key)
@@ -134,11 +140,19 @@ class BlobStoreContract:
             yield b"half"
             raise ConnectionResetError
 
-        async def scenario(store: AppendableStore) -> None:
+        async def scenario(store: S) -> None:
             with pytest.raises(ConnectionResetError):
                 await store.write(Digest.of(b"whole"), broken())
 
         self.run(scenario)
+
+
+class AppendableStoreContract(BlobStoreContract[AppendableStore]):
+    """What a store must do besides that lets an upload grow over several requests."""
+
+    async def left(self, store: AppendableStore) -> list[object]:
+        """Unfinished uploads too."""
+        return [*await super().left(store), *[upload async for upload in store.unfinished()]]
 
     def test_an_upload_grows_over_several_requests(self) -> None:
         """Pieces appended in several turns are published as one blob under the digest's key."""

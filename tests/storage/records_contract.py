@@ -55,7 +55,7 @@ class RecordsContract:
         self.keep(scenario)
 
     def test_an_unknown_record_is_a_key_error(self) -> None:
-        """Reading what is not there says so, also above and below a record; deleting is no error."""
+        """Reading what is not there says so, also above and below a record; deleting does not."""
 
         async def scenario(keeper: RecordKeeper) -> None:
             await keeper.put_record(NAME, b"x")

@@ -12,13 +12,13 @@ from moorage.spec.digests import Digest
 from moorage.storage.directories import filesystem_of
 from moorage.storage.filesystem import FilesystemStore
 from moorage.storage.protocol import LocalFiles
-from tests.storage.contract import SESSION, BlobStoreContract, pieces_of
+from tests.storage.contract import SESSION, AppendableStoreContract, pieces_of
 
 if TYPE_CHECKING:
     from pathlib import Path
 
 
-class TestFilesystemStore(BlobStoreContract):
+class TestFilesystemStore(AppendableStoreContract):
     """The contract, in a folder."""
 
     @pytest.fixture(autouse=True)

@@ -4,10 +4,10 @@
 from __future__ import annotations
 
 from moorage.storage.memory import MemoryStore
-from tests.storage.contract import BlobStoreContract
+from tests.storage.contract import AppendableStoreContract
 
 
-class TestMemoryStore(BlobStoreContract):
+class TestMemoryStore(AppendableStoreContract):
     """The contract, in memory."""
 
     def make(self) -> MemoryStore:

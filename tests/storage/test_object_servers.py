@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import urllib.error
 import urllib.request
 from datetime import timedelta
 from typing import TYPE_CHECKING
@@ -54,6 +55,12 @@ def test_a_signed_address_needs_no_key_and_allows_nothing_else(server: ObjectSer
 
     with urllib.request.urlopen(address, timeout=30) as answer:
         assert answer.read() == b"treasure"
+    if not server.verifies:
+        return
+    unsigned = address.partition("?")[0]
+    for other in (unsigned, address.replace("sesame", "closed"), f"{address[:-6]}Aa0%3D"):
+        with pytest.raises(urllib.error.HTTPError, match=r"HTTP Error 40[0134]"):
+            urllib.request.urlopen(other, timeout=30)
 
 
 def test_what_was_acknowledged_survives_a_kill(server: ObjectServer) -> None:

@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 PIECE = 64 * 1024
 # More than any server's limit for a head: refusing one is for the server.
 MAX_HEAD = 256 * 1024
+# Clients try TLS first and wait long for somebody who does not know it.
+TLS_HANDSHAKE = b"\x16"
 NOBODY = b"HTTP/1.1 503 Service Unavailable\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
 
 Side = Literal["request", "response"]
@@ -80,7 +82,10 @@ class Head:
     async def read(cls, reader: asyncio.StreamReader) -> Head | None:
         """The next head; None at the end of the connection."""
         try:
-            raw = await reader.readuntil(b"\r\n\r\n")
+            begin = await reader.readexactly(1)
+            if begin == TLS_HANDSHAKE:
+                return None
+            raw = begin + await reader.readuntil(b"\r\n\r\n")
         except (asyncio.IncompleteReadError, OSError):
             return None
         first, *lines = raw[:-4].decode("latin-1").split("\r\n")
@@ -112,6 +117,8 @@ class Balancer:
     taken: Counter[int] = field(default_factory=Counter)
     cuts: int = 0
     _turn: int = 0
+    # asyncio itself would let go of a task that waits for a connection.
+    _clients: set[asyncio.Task[None]] = field(default_factory=set)
     _loop: asyncio.AbstractEventLoop = field(init=False)
     _stop: asyncio.Event = field(init=False)
 
@@ -143,8 +150,15 @@ class Balancer:
         started.set()
         await self._stop.wait()
         listener.close()
+        for task in self._clients:
+            task.cancel()
+        await asyncio.gather(*self._clients, return_exceptions=True)
 
     async def _client(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        task = asyncio.current_task()
+        assert task is not None
+        self._clients.add(task)
+        task.add_done_callback(self._clients.discard)
         client = Pipe(reader, writer)
         try:
             while await self._exchange(client):

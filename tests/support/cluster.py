@@ -21,23 +21,26 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from pathlib import Path
 
+    from tests.support.object_proxy import ObjectProxy
+    from tests.support.postgres import PostgresServer
+
 REPLICAS = 3
 # Shorter than what tests wait for anything, longer than any request of theirs.
 DRAIN = "20s"
+SECRET = "the same on every replica, and long enough"
 
 
 @dataclass(frozen=True, slots=True)
 class Ground:
-    """What replicas share, as settings: `storage` and `database`, nothing else."""
+    """What replicas share, as settings: `storage` and `database`, nothing else.
+
+    The servers behind it are there to be made to fail, where there are any.
+    """
 
     name: str
     settings: Mapping[str, object]
-    environment: Mapping[str, str] = field(default_factory=dict)
-
-
-def files(folder: Path) -> Ground:
-    """One SQLite file and one folder, for replicas on one machine."""
-    return Ground("sqlite+filesystem", {"storage": {"filesystem": {"rootdirectory": str(folder)}}})
+    database: PostgresServer | None = None
+    store: ObjectProxy | None = None
 
 
 class Replica(RunningRegistry):
@@ -72,11 +75,12 @@ class Cluster:
     config: Mapping[str, object] = field(default_factory=dict)
     size: int = REPLICAS
     program: Sequence[str] = MOORAGE
+    secret: str | None = SECRET
 
     def __post_init__(self) -> None:
         common: dict[str, object] = {
             **self.ground.settings,
-            "http": {"draintimeout": DRAIN, "secret": "the same on every replica, and 32 long"},
+            "http": {"draintimeout": DRAIN, **({"secret": self.secret} if self.secret else {})},
             "log": {"accesslog": {"disabled": True}},
         }
         common = merge(common, self.config)
@@ -85,7 +89,6 @@ class Cluster:
             for number in range(self.size)
         ]
         for replica in self.replicas:
-            replica.environment = self.ground.environment
             replica.config = merge(common, {"http": {"addr": replica.host}})
         self.balancer = Balancer([replica.port for replica in self.replicas])
 
@@ -113,9 +116,11 @@ class Cluster:
         with ExitStack() as stack:
             for replica in self.replicas:
                 stack.callback(replica.__exit__)
-            self.replicas[0].start()
+            at_once = list(self.replicas)
+            if self.ground.database is None:
+                at_once.pop(0).start()
             with ThreadPoolExecutor(self.size) as pool:
-                list(pool.map(Replica.start, self.replicas[1:]))
+                list(pool.map(Replica.start, at_once))
             stack.enter_context(self.balancer)
             self._running = stack.pop_all()
         return self

@@ -14,13 +14,13 @@ if TYPE_CHECKING:
 
 
 class ExtentMemory:
-    """An `ExtentStore`; `by_key` and `records` can be looked into."""
+    """An `ExtentStore`; `by_key` and `recorded` can be looked into."""
 
     def __init__(self, extent_bytes: int | None = None) -> None:
         """`extent_bytes` is where an object ends although the body goes on."""
         self._extent_bytes = extent_bytes
         self.by_key: dict[str, bytes] = {}
-        self.records: dict[str, StoredBlob] = {}
+        self.recorded: dict[str, StoredBlob] = {}
 
     async def start(self) -> None:
         """Nothing to make ready."""
@@ -29,7 +29,7 @@ class ExtentMemory:
         """Keep a blob."""
         content = b"".join([piece async for piece in pieces])
         blob = StoredBlob(self._keep(content), digest, len(content))
-        self.records[blob.key] = blob
+        self.recorded[blob.key] = blob
         return blob
 
     async def write_extent(
@@ -46,12 +46,12 @@ class ExtentMemory:
             return None
         key = self._keep(content)
         if named is not None and named == Digest.of(content, named.algorithm):
-            self.records[key] = StoredBlob(key, named, len(content))
+            self.recorded[key] = StoredBlob(key, named, len(content))
         return Extent(key, len(content))
 
     async def record(self, blob: StoredBlob) -> None:
         """Remember the digest."""
-        self.records[blob.key] = blob
+        self.recorded[blob.key] = blob
 
     async def read(self, key: str, start: int = 0, stop: int | None = None) -> AsyncIterator[bytes]:
         """The bytes."""
@@ -62,11 +62,11 @@ class ExtentMemory:
     async def delete(self, key: str) -> None:
         """Forget."""
         self.by_key.pop(key, None)
-        self.records.pop(key, None)
+        self.recorded.pop(key, None)
 
     async def stored(self) -> AsyncIterator[StoredBlob]:
         """Everything whose digest is known."""
-        for blob in list(self.records.values()):
+        for blob in list(self.recorded.values()):
             yield blob
 
     async def objects(self) -> AsyncIterator[StoredObject]:
@@ -78,3 +78,29 @@ class ExtentMemory:
         key = uuid4().hex
         self.by_key[key] = content
         return key
+
+
+class RecordedMemory(ExtentMemory):
+    """The same with records: all that is asked of an object store."""
+
+    def __init__(self, extent_bytes: int | None = None) -> None:
+        super().__init__(extent_bytes)
+        self.named: dict[str, bytes] = {}
+
+    async def put_record(self, name: str, content: bytes, *, durable: bool = False) -> None:
+        """Keep a record."""
+        self.named[name] = content
+
+    async def get_record(self, name: str) -> bytes:
+        """Its content."""
+        return self.named[name]
+
+    async def delete_record(self, name: str) -> None:
+        """Forget it."""
+        self.named.pop(name, None)
+
+    async def records(self, folder: str) -> AsyncIterator[str]:
+        """All below a folder."""
+        for name in list(self.named):
+            if name.startswith(f"{folder}/"):
+                yield name

@@ -4,7 +4,7 @@
 `s3_server`, `azure_server` and `gcs_server` (tests/conftest.py) hand them out. A test asks for a
 fresh bucket and gets it as the `storage` section of a configuration or as a client for looking
 inside. A server may be killed and restarted; what it had acknowledged is still there, except with
-moto, which keeps everything in memory and says so (`durable`).
+moto, which keeps everything in memory and says so (`durable`). CONTRIBUTING.md has the differences.
 """
 
 from __future__ import annotations
@@ -54,8 +54,10 @@ class ObjectServer(ABC):
     """One server process and its folder. The address stays the same over restarts."""
 
     kind: ClassVar[Kind]
-    durable: ClassVar[bool] = True
+    durable: bool = True
     """Whether what was stored survives `kill`."""
+    verifies: bool = True
+    """Whether signatures, and how long they hold, are checked."""
 
     def __init__(self, folder: Path, program: str) -> None:
         self.folder = folder
@@ -235,6 +237,7 @@ class Moto(S3Server):
     """An imitation of S3 in memory, for machines where no real server could be built."""
 
     durable = False
+    verifies = False
 
     @property
     def name(self) -> str:
@@ -264,6 +267,10 @@ class Azurite(ObjectServer):
         listen = ["--blobHost", "127.0.0.1", "--blobPort", str(self.port)]
         quiet = ["--silent", "--disableTelemetry"]
         return [self.program, *listen, *quiet, "--location", str(self.folder / "data")]
+
+    def kill(self) -> None:
+        """End the process in its own way: it writes its catalogue down only every few seconds."""
+        self.stop()
 
     def section(self, bucket: str, endpoint: str) -> Section:
         return {
@@ -327,16 +334,21 @@ def keeps_attributes(folder: Path) -> bool:
 
 def object_server(kind: Kind, folder: Path) -> ObjectServer | str:
     """The best server of a kind that is installed, not yet started, or why there is none."""
-    if kind == "s3":
-        program = find("versitygw")
-        if program is not None:
-            return Versitygw(folder, program)
-        if find_spec("moto") is not None and find_spec("flask") is not None:
-            return Moto(folder, sys.executable)
-        return "neither versitygw nor moto[server] is installed (scripts/install-servers)"
     if kind == "azure":
         program = find("azurite-blob")
         if program is not None and find("node") is not None:
             return Azurite(folder, program)
         return "azurite is not installed (scripts/install-servers, which needs npm)"
-    return "no server for Google Cloud Storage yet"
+    server: S3Server
+    program = find("versitygw")
+    if program is not None:
+        server = Versitygw(folder, program)
+    elif find_spec("moto") is not None and find_spec("flask") is not None:
+        server = Moto(folder, sys.executable)
+    else:
+        return "neither versitygw nor moto[server] is installed (scripts/install-servers)"
+    if kind == "s3":
+        return server
+    from tests.support.google_storage import GoogleStorage
+
+    return GoogleStorage(server)

@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 
 MOORAGE = (sys.executable, "-m", "moorage", "serve")
 START_SECONDS = 20.0
+# With one of these the configuration gets no folder for blobs.
+OTHER_STORES = {"inmemory", "s3", "gcs", "azure"}
 # Below what kernels give to clients (from 32768): such a port stays free while its registry is
 # down, and nobody who tries to connect to it meanwhile is connected to himself.
 PORTS = range(10_000, 32_000)
@@ -68,12 +70,13 @@ class RunningRegistry:
 
     def write_config(self) -> Path:
         """Write the configuration file (JSON is YAML) and return its path."""
+        storage: dict[str, object] = {"delete": {"enabled": True}}
+        given = self.config.get("storage")
+        if not (isinstance(given, dict) and OTHER_STORES & given.keys()):
+            storage["filesystem"] = {"rootdirectory": str(self.root)}
         defaults: dict[str, object] = {
             "version": 0.1,
-            "storage": {
-                "filesystem": {"rootdirectory": str(self.root)},
-                "delete": {"enabled": True},
-            },
+            "storage": storage,
             "http": {"addr": self.host},
         }
         path = self.folder / "config.yml"

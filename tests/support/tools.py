@@ -23,8 +23,19 @@ TOOL_FOLDERS = (str(TOOLS / "bin"), str(TOOLS / "node_modules" / ".bin"))
 
 def find(tool: str) -> str | None:
     """The path of a program if it is installed; what the person has on PATH comes first."""
-    folders = [os.environ["PATH"], *SYSTEM_FOLDERS, *TOOL_FOLDERS]
+    folders = [os.environ["PATH"], *SYSTEM_FOLDERS, *postgresql_folders(), *TOOL_FOLDERS]
     return shutil.which(tool, path=os.pathsep.join(folders))
+
+
+def postgresql_folders() -> list[str]:
+    """Where Debian keeps the programs of each version of PostgreSQL's server, the newest first."""
+    found = Path("/usr/lib/postgresql").glob("*/bin")
+    return [str(folder) for folder in sorted(found, key=_version, reverse=True)]
+
+
+def _version(folder: Path) -> float:
+    number = folder.parent.name
+    return float(number) if number.replace(".", "", 1).isdecimal() else 0.0
 
 
 def need(tool: str, package: str) -> str:

@@ -27,6 +27,7 @@ from tests.support.tools import need
 from tests.support.wire import Wire
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from pathlib import Path
 
 ACCEPTED = tuple(
@@ -60,10 +61,14 @@ class OldRegistry:
         return self.tree / "blobs" / algorithm / encoded[:2] / encoded / "data"
 
 
-def fill(folder: Path) -> OldRegistry:
-    """Push to a distribution: images and indexes in both formats, untagged ones, lone blobs."""
+def fill(folder: Path, storage: Mapping[str, object] | None = None) -> OldRegistry:
+    """Push to a distribution: images and indexes in both formats, untagged ones, lone blobs.
+
+    It keeps them in `folder`, or where a section `storage` says.
+    """
     need("docker-registry", "docker-registry")
-    running = RunningRegistry(folder, program=("docker-registry", "serve"))
+    config = {} if storage is None else {"storage": storage}
+    running = RunningRegistry(folder, config, program=("docker-registry", "serve"))
     with running:
         old = OldRegistry(running.root)
         with Wire(f"http://{running.host}") as wire:

@@ -15,19 +15,26 @@ send again. Docker Hub and GHCR hand strangers tokens for the same reason.
 
 from __future__ import annotations
 
+from secrets import token_bytes
 from typing import TYPE_CHECKING, Literal
 
 from moorage.access.basic import CredentialsMalformedError, parse_basic, quoted_string
 from moorage.access.htpasswd import HtpasswdFile
 from moorage.access.principals import ANONYMOUS, Principal
 from moorage.access.scopes import REPOSITORY_ACTIONS, Action, Scope, needed_scope
-from moorage.access.tokens import TOKEN_SERVICE, Claims, TokenInvalidError, TokenSigner
+from moorage.access.tokens import (
+    MIN_KEY_BYTES,
+    TOKEN_SERVICE,
+    Claims,
+    TokenInvalidError,
+    TokenSigner,
+)
 from moorage.access.verifier import PasswordVerifier
 from moorage.observe.logs import get_logger
 from moorage.spec.errors import Denied, OCIError, Unauthorized, quoted
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Awaitable, Callable, Sequence
     from pathlib import Path
 
     from moorage.spec.names import RepositoryName
@@ -60,6 +67,7 @@ class AccessService:
             raise ValueError(f"the realm {quoted(realm)} has characters that no header may hold")
         if verifier is not None and anonymous == "pull" and signer is None:
             raise ValueError("anonymous pull needs a token signer")
+        self._load_key: Callable[[], Awaitable[bytes]] | None = None
         self._verifier = verifier
         self._realm = realm
         self._anonymous_actions = _ANONYMOUS_ACTIONS[anonymous]
@@ -73,13 +81,26 @@ class AccessService:
         *,
         realm: str = "Registry",
         anonymous: AnonymousAccess = "none",
-        token_key: bytes | None = None,
+        token_key: bytes | Callable[[], Awaitable[bytes]] | None = None,
     ) -> AccessService:
-        """Let the users of the file in; `token_key` is needed where `anonymous` is "pull"."""
+        """Let the users of the file in.
+
+        `token_key` is needed where `anonymous` is "pull": the key, or how `start` gets it.
+        """
         log = get_logger("moorage.access")
-        signer = TokenSigner(token_key) if token_key is not None else None
+        load_key = token_key if callable(token_key) else None
+        # Until `start` has the shared key, tokens are signed with one that nobody else has.
+        key = token_bytes(MIN_KEY_BYTES) if callable(token_key) else token_key
+        signer = TokenSigner(key) if key is not None else None
         verifier = PasswordVerifier(HtpasswdFile(path, log=log), log=log)
-        return cls(verifier, realm=realm, anonymous=anonymous, signer=signer)
+        service = cls(verifier, realm=realm, anonymous=anonymous, signer=signer)
+        service._load_key = load_key
+        return service
+
+    async def start(self) -> None:
+        """Get the key that all replicas share, now that there is a database to ask."""
+        if self._load_key is not None and self._signer is not None:
+            self._signer = TokenSigner(await self._load_key())
 
     def close(self) -> None:
         """End the threads that verify passwords."""

@@ -76,7 +76,7 @@ async def _check(
     if not 1 <= count <= MAX_THREADS:
         raise CannotRun(f"--threads is {count}; use 1 to {MAX_THREADS}")
     settings = settings_for(config)
-    database, store, _ = build_heart(settings)
+    database, store, _ = build_heart(settings, must_exist=True)
     options = CheckOptions(
         required=manifest_rules(settings.validation).required, quick=quick, threads=count
     )

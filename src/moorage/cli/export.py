@@ -88,7 +88,7 @@ async def _export(
     if destination == STANDARD_OUTPUT and (as_json or sys.stdout.isatty()):
         raise CannotRun("- writes the archive to standard output; send it to a file or program")
     wanted = [split_image(image) for image in images]
-    database, store, content = build_heart(settings_for(config))
+    database, store, content = build_heart(settings_for(config), must_exist=True)
     try:
         async with opened(database, store):
             with shown_progress(silent=as_json) as progress:

@@ -28,11 +28,13 @@ from moorage.cli.opening import (
     run_command,
     settings_for,
 )
+from moorage.settings import SettingsError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from moorage.settings import Settings
+    from moorage.transfer.distribution_source import DistributionSource
     from moorage.transfer.into import ImportInto
     from moorage.transfer.report import ImportReport, Skipped
 
@@ -45,6 +47,7 @@ class _Wishes:
     """The options of one call."""
 
     source: str
+    source_config: Path | None
     format: SourceFormat | None
     repository: str | None
     tags: tuple[str, ...]
@@ -56,9 +59,10 @@ class _Wishes:
 
 
 def command(  # noqa: PLR0913 (one for each option)
-    source: Annotated[str, Parameter(allow_leading_hyphen=True)],
+    source: Annotated[str | None, Parameter(allow_leading_hyphen=True)] = None,
     /,
     *,
+    source_config: Path | None = None,
     from_: Annotated[SourceFormat | None, Parameter(name="--from")] = None,
     repository: Annotated[str | None, Parameter(name=["--repository", "-r"])] = None,
     tag: Annotated[tuple[str, ...], Parameter(name=["--tag", "-t"], negative="")] = (),
@@ -81,6 +85,9 @@ def command(  # noqa: PLR0913 (one for each option)
     source
         The rootdirectory of distribution; the folder or tar of an OCI layout; an archive of
         docker save. - is standard input. Archives may be compressed with gzip, bzip2 or xz.
+    source_config
+        The configuration file of a distribution, instead of a source: its data are taken from
+        where its section storage says, be it a folder or an object store.
     from_
         What the source is, if it should not be found out.
     repository
@@ -100,7 +107,8 @@ def command(  # noqa: PLR0913 (one for each option)
         One JSON object with everything that was done instead of lines.
     """
     wishes = _Wishes(
-        source=source,
+        source=source or str(source_config or ""),
+        source_config=source_config if source is None else None,
         format=from_,
         repository=repository,
         tags=tag,
@@ -110,7 +118,13 @@ def command(  # noqa: PLR0913 (one for each option)
         dry_run=dry_run,
         as_json=as_json,
     )
+    if (source is None) == (source_config is None):
+        return run_command("import", _refuse_sources())
     return run_command("import", _import(wishes, config))
+
+
+async def _refuse_sources() -> int:
+    raise CannotRun("name one source: a folder, an archive or -, or --source-config and its file")
 
 
 async def _import(wishes: _Wishes, config: Path | None) -> int:
@@ -126,7 +140,7 @@ async def _import(wishes: _Wishes, config: Path | None) -> int:
         _destination(settings_for(config, must_exist=False), dry_run=wishes.dry_run) as settings,
         shown_progress(silent=wishes.as_json) as progress,
     ):
-        database, store, content = build_heart(settings)
+        database, store, content = build_heart(settings, must_exist=wishes.dry_run)
         into = ImportInto(
             database=database,
             store=store,
@@ -148,25 +162,24 @@ async def _import(wishes: _Wishes, config: Path | None) -> int:
 async def _run(wishes: _Wishes, settings: Settings, into: ImportInto) -> None:
     from moorage.app import manifest_rules
     from moorage.spec.names import parse_repository, parse_tag
-    from moorage.transfer.distribution_tree import DistributionTree
     from moorage.transfer.from_distribution import Takeover, TakeoverOptions
     from moorage.transfer.importing import import_images, is_distribution
 
     refuse_option(wishes.source)
     path = None if wishes.source == STANDARD_INPUT else Path(wishes.source)
     guessed = wishes.format is None and path is not None and is_distribution(path)
-    if wishes.format == "distribution" or guessed:
+    if wishes.source_config is not None or wishes.format == "distribution" or guessed:
         if path is None:
             raise CannotRun("the data of distribution is a folder; it cannot be read from -")
         _refuse(wishes, ("--repository", wishes.repository), ("--tag", wishes.tags))
-        tree = DistributionTree(path, into.report.skip)
+        source = await _distribution(wishes, path, settings, into)
         options = TakeoverOptions(
             required=manifest_rules(settings.validation).required,
             copy=wishes.copy,
             verify=not wishes.trust,
             move_tags=wishes.move_tags,
         )
-        await Takeover(tree, into, options).run()
+        await Takeover(source, into, options).run()
         return
     _refuse(
         wishes,
@@ -184,6 +197,35 @@ async def _run(wishes: _Wishes, settings: Settings, into: ImportInto) -> None:
     )
 
 
+async def _distribution(
+    wishes: _Wishes, path: Path, settings: Settings, into: ImportInto
+) -> DistributionSource:
+    """The data of distribution: in the folder, or where the configuration file says.
+
+    Raises:
+        CannotTransfer: there are none.
+    """
+    from moorage.ground import build_source
+    from moorage.settings import load_store
+    from moorage.transfer.distribution_objects import DistributionObjects
+    from moorage.transfer.distribution_tree import DistributionTree
+
+    if wishes.source_config is None:
+        return DistributionTree(path, into.report.skip)
+    if wishes.format not in {None, "distribution"}:
+        raise CannotRun(f"--from {wishes.format} does not go with --source-config")
+    try:
+        found = build_source(settings, load_store(wishes.source_config))
+    except SettingsError as error:
+        raise CannotRun(str(error)) from None
+    if isinstance(found, Path):
+        return DistributionTree(found, into.report.skip)
+    _refuse(wishes, ("--copy", wishes.copy))
+    source = DistributionObjects(*found, into.report.skip)
+    await source.check()
+    return source
+
+
 def _refuse(wishes: _Wishes, *options: tuple[str, object]) -> None:
     """Refuse options that mean nothing for this kind of source."""
     for name, given in options:
@@ -195,7 +237,7 @@ def _refuse(wishes: _Wishes, *options: tuple[str, object]) -> None:
 def _destination(settings: Settings, *, dry_run: bool) -> Iterator[Settings]:
     """The registry's settings; for a dry run where there is none, those of an empty one."""
     database = settings.sqlite_path
-    if not dry_run or (database is not None and database.exists()):
+    if not dry_run or database is None or database.exists():
         yield settings
         return
     with tempfile.TemporaryDirectory(prefix="moorage-dry-run-") as folder:

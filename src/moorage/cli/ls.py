@@ -61,7 +61,7 @@ async def _list(
     from moorage.lifecycle.opening import opened
     from moorage.lifecycle.usage import Usage
 
-    database, store, _ = build_heart(settings_for(config))
+    database, store, _ = build_heart(settings_for(config), must_exist=True)
     async with opened(database, store):
         usage = Usage(database)
         if repository is not None and not _PATTERN_CHARACTERS.intersection(repository):

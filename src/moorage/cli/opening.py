@@ -52,12 +52,13 @@ def settings_for(config: Path | None, *, must_exist: bool = True) -> Settings:
     except SettingsError as error:
         raise CannotRun(str(error)) from None
     database = settings.sqlite_path
-    if database is None or settings.storage.inmemory is not None:
+    if settings.storage.inmemory is not None:
         raise CannotRun(
             "this registry keeps everything in the memory of its process (storage.inmemory), "
             "where no other program can reach it"
         )
-    if must_exist and not database.exists():
+    # Whether there is a registry in a PostgreSQL database shows when it is opened.
+    if must_exist and database is not None and not database.exists():
         raise CannotRun(
             f"there is no registry in {database.parent} ({database.name} is missing); "
             "name its configuration with --config"

@@ -35,7 +35,7 @@ from moorage.spec.errors import (
 )
 from moorage.spec.uploads import expected_chunk
 from moorage.storage.extents import read_extents
-from moorage.storage.protocol import Extent, StoredBlob
+from moorage.storage.protocol import Extent, InheritingStore, StoredBlob
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Sequence
@@ -109,10 +109,13 @@ class ExtentUploads(Uploads):
         upload, fresh = before, list[Extent]()
         if body is not None:
             fresh = await self._write(before, body)
-            if body.incomplete:
-                await self._record(before, body, fresh)
-                body.check()
             upload = _after(before, body)
+            # Beside extents that others could finish as well, only who wins may go on to `record`
+            # a digest in the store: the one that is written last there must be the one kept here.
+            if body.incomplete or before.received:
+                before = upload = await self._record(before, body, fresh)
+                fresh = []
+            body.check()
         extents = [*await self._recorded(session), *fresh]
         try:
             actual = await self._digest(upload, extents, digest.algorithm)
@@ -147,6 +150,10 @@ class ExtentUploads(Uploads):
         idle = await self._database.fetch_all(_IDLE, idle_since)
         if dry_run:
             return len(idle)
+        if isinstance(self._store, InheritingStore):
+            async for left in self._store.left_behind():
+                if left.touched_at < idle_since:
+                    await self._store.discard_left(left.session)
         return sum([await self._drop(session, idle_since=idle_since) for (session,) in idle])
 
     async def _body(self, upload: Upload, chunk: Chunk, algorithm: str) -> RequestBody | None:

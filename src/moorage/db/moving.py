@@ -15,6 +15,7 @@ import sqlite3
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, TypeVar
 
+from moorage.db.following import FollowingSign
 from moorage.db.moving_arrival import confirm_move, finished_move
 from moorage.db.moving_marks import (
     CREATE_MARKS,
@@ -59,6 +60,7 @@ class MovingDatabase:
         self._following = following
         self._tell = moved
         self._previous_open = False
+        self._sign: FollowingSign | None = None
         self._version = -1
         self._mark: Mark | None = None
         self._arriving: asyncio.Task[None] | None = None
@@ -110,6 +112,7 @@ class MovingDatabase:
                 raise
         else:
             self._previous_open = True
+            self._sign = FollowingSign(self._path)
 
     async def close(self) -> None:
         for task in (self._arriving, self._thaw):
@@ -118,6 +121,8 @@ class MovingDatabase:
                 await asyncio.gather(task, return_exceptions=True)
         if self._previous_open:
             await self._previous.close()
+        if self._sign is not None:
+            self._sign.take_down()
         await self._following.close()
 
     async def fetch_one(self, sql: str, *arguments: Value) -> Row | None:
@@ -151,7 +156,7 @@ class MovingDatabase:
             try:
                 return await self._previous.transaction(unless_moved, durable=durable)
             except CatalogueMoved:
-                continue
+                await asyncio.sleep(0)
             except CatalogueFrozen:
                 if asyncio.get_running_loop().time() > patience:
                     raise
@@ -182,14 +187,14 @@ class MovingDatabase:
     async def _confirm(self) -> None:
         assert self._mark is not None
         try:
-            if not await confirm_move(self._following, self._mark.id):
-                raise Unavailable(
-                    f"the catalogue {self._path} was moved to {self._mark.moved_to}, and "
-                    "database.postgres is another database: set the one that it was moved to"
-                )
-        except BaseException:
+            is_here = await confirm_move(self._following, self._mark.id)
+        finally:
             self._arriving = None  # PostgreSQL may be back for the next who asks
-            raise
+        if not is_here:
+            raise Unavailable(
+                f"the catalogue {self._path} was moved to {self._mark.moved_to}, and "
+                "database.postgres is another database: set the one that it was moved to"
+            )
         self._arrived = True
         self._tell()
 

@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING
 from moorage.spec.errors import Unavailable
 
 if TYPE_CHECKING:
+    import asyncpg
+
     from moorage.db.protocol import Database, Reader, Transaction
 
 ARRIVAL = "moving"
@@ -57,17 +59,17 @@ async def confirm_move(database: Database, identity: str) -> bool:
     return True
 
 
-async def refuse_unfinished(database: Reader) -> None:
+async def refuse_unfinished(connection: asyncpg.Connection[asyncpg.Record]) -> None:
     """Refuse to serve from a database into which a catalogue is still being moved.
 
     Raises:
         Unavailable: with what to do.
     """
-    if await database.fetch_one(_EXISTS) is None:
+    if await connection.fetchrow(_EXISTS) is None:
         return
-    row = await database.fetch_one(_FINISHED)
+    row = await connection.fetchrow(_FINISHED)
     if row is not None and row[1] is None:
         raise Unavailable(
-            "a catalogue is still being moved into this database: name the SQLite file that it "
-            "comes from as database.previous.sqlite.path until `moorage migrate database` is done"
+            "a catalogue is still being moved into it: name the SQLite file that it comes from as "
+            "database.previous.sqlite.path until `moorage migrate database` is done"
         )

@@ -71,7 +71,8 @@ def range_checksum(rows: Sequence[Row]) -> bytes:
 
 def checksum_sql(columns: Iterable[tuple[str, str]]) -> str:
     """The checksum of a row of PostgreSQL, given the names and types of its columns."""
-    return f"sha256(convert_to(concat_ws(',', {', '.join(_spelled_sql(*c) for c in columns)}), 'UTF8'))"
+    spelled = ", ".join(_spelled_sql(name, kind) for name, kind in columns)
+    return f"sha256(convert_to(concat_ws(',', {spelled}), 'UTF8'))"
 
 
 def _spelled(value: Value) -> str:

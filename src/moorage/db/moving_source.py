@@ -165,6 +165,7 @@ class MovingSource:
             for (name,) in self._writer.execute(_TRIGGERS).fetchall():
                 self._writer.execute(f"DROP TRIGGER {quoted([name])}")
             self._writer.execute(f"DROP TABLE IF EXISTS {CHANGES}")
+            self._writer.execute(CREATE_MARKS)
             # Registries that follow look into this table before every read.
             self._writer.execute(f"DELETE FROM {MARKS}")  # noqa: S608
 

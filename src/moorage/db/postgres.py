@@ -17,7 +17,15 @@ import asyncpg
 
 from moorage.db import postgres_view
 from moorage.db.migrations import SchemaTooNew
-from moorage.db.postgres_errors import Fault, fault_of, may_pass, raise_translated, unusable
+from moorage.db.moving_arrival import refuse_unfinished
+from moorage.db.postgres_errors import (
+    FAILURES,
+    Fault,
+    fault_of,
+    may_pass,
+    raise_translated,
+    unusable,
+)
 from moorage.db.postgres_migrations import bring_up_to_date
 from moorage.db.postgres_patience import CONFLICT_SECONDS, Patience
 from moorage.db.postgres_pool import (
@@ -51,8 +59,16 @@ _IDENTITIES = """
 class PostgresDatabase:
     """The catalogue in PostgreSQL; `moorage.db.protocol.Database` says what its methods promise."""
 
-    def __init__(self, options: PostgresOptions) -> None:
+    def __init__(
+        self, options: PostgresOptions, *, must_exist: bool = False, arriving: bool = False
+    ) -> None:
+        """With `must_exist` an empty database is refused instead of filled with the schema.
+
+        One into which a catalogue is still being moved is refused too, unless it may be `arriving`.
+        """
         self._options = options
+        self._arriving = arriving
+        self._must_exist = must_exist
         self._pool = Pool(options)
         self._running: set[asyncio.Task[Any]] = set()
         self._turn = asyncio.Lock()
@@ -61,26 +77,28 @@ class PostgresDatabase:
         self._durable = ""
         self._begin = f"BEGIN ISOLATION LEVEL SERIALIZABLE{settings}"
 
-    async def start(self, *, must_exist: bool = False) -> None:
+    async def start(self) -> None:
         deadline = time.monotonic() + self._options.connect_seconds
         pause = FIRST_PAUSE_SECONDS
         while True:
             try:
-                await self._prepare(must_exist=must_exist)
-            except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
+                await self._prepare()
+            except FAILURES as error:
                 pause = min(pause * 2, LONGEST_PAUSE_SECONDS)
                 if not may_pass(error) or time.monotonic() + pause > deadline:
                     raise unusable(self._options.url, error) from error
                 await asyncio.sleep(pause)
-            except (ValueError, SchemaTooNew, OCIError) as error:
+            except (SchemaTooNew, OCIError) as error:
                 raise unusable(self._options.url, error) from error
             else:
                 return
 
-    async def _prepare(self, *, must_exist: bool) -> None:
+    async def _prepare(self) -> None:
         connection = await connect(self._options)
         try:
-            await bring_up_to_date(connection, must_exist=must_exist)
+            await bring_up_to_date(connection, must_exist=self._must_exist)
+            if not self._arriving:
+                await refuse_unfinished(connection)
             # A role may be configured to acknowledge before the disk has it; we may not.
             relaxed = await connection.fetchval("SHOW synchronous_commit") == "off"
             self._durable = "; SET LOCAL synchronous_commit = on" if relaxed else ""
@@ -117,8 +135,8 @@ class PostgresDatabase:
     async def view(self) -> AsyncIterator[PostgresView]:
         """See the protocol. Its connection is not one of the pool: it may be long in use."""
         try:
-            connection = await connect(self._options)
-        except (OSError, ValueError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
+            connection = await connect(self._options, patient=True)
+        except FAILURES as error:
             raise unusable(self._options.url, error) from error
         try:
             await connection.execute(postgres_view.BEGIN)
@@ -156,7 +174,7 @@ class PostgresDatabase:
         patience = Patience(CONFLICT_SECONDS)
         while True:
             # Who has met conflicts goes one at a time with others of this process who have.
-            async with self._turn if patience.attempts > 1 else nullcontext():
+            async with self._turn if patience.conflicts > 1 else nullcontext():
                 try:
                     return await self._attempt(work, durable=durable)
                 except Exception as error:  # noqa: BLE001 (looked at, and raised again)
@@ -192,7 +210,7 @@ class PostgresDatabase:
         try:
             if _is_told(error) or fault_of(error) is Fault.FOREIGN:
                 await session.connection.execute("ROLLBACK")
-        except (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError):
+        except FAILURES:
             self._pool.discard(session)
         else:
             self._give_back(session, error)

@@ -27,12 +27,22 @@ _LOCK_TIMEOUT = "55P03"
 _FORBIDDEN = "42501"
 _NO_DATABASE = "3D000"
 _STARTING = "57P03"
+_PROTOCOL_VIOLATION = "08P01"
 _CONSTRAINTS = "23"
 # Connections (08), a server that stops or starts (57P), and a session that waited too long (25P).
 _LOST = ("08", "57P", "25P03", "25P04", _READ_ONLY)
 _LOGIN = "28"
 # The server is out of something, is stopped by somebody, or has a fault of its own.
 _TROUBLED = ("53", "54", "55", "57", "58", "XX", _FORBIDDEN)
+
+# Everything that connecting and talking raise; the driver's words for a bad URL are ValueErrors.
+FAILURES = (
+    OSError,
+    ValueError,
+    asyncpg.PostgresError,
+    asyncpg.InterfaceError,
+    asyncpg.InternalClientError,
+)
 
 
 class Fault(enum.Enum):
@@ -99,6 +109,8 @@ def raise_translated(error: BaseException) -> NoReturn:
 def may_pass(error: BaseException) -> bool:
     """Whether connecting can succeed in a moment, when a server has started or others have left."""
     state = _state(error)
+    if is_pooler(error):
+        return False
     if state:
         return state in (_TOO_MANY_CONNECTIONS, _STARTING) or state.startswith(_LOST)
     if isinstance(error, asyncpg.ClientConfigurationError | ssl.SSLCertVerificationError):
@@ -165,12 +177,19 @@ def _told_reason(error: BaseException) -> str:
             f"{error}: correct the user or the password in database.postgres.url, in its "
             "passwordfile or in ~/.pgpass, or let pg_hba.conf admit them"
         )
+    if is_pooler(error):
+        return f"{error}: this is pgbouncer, so set database.postgres.pgbouncer"
     if state == _TOO_MANY_CONNECTIONS:
         return (
             f"{error}: lower database.postgres.poolsize (each process has its own pool), raise "
             "max_connections, or put pgbouncer in between"
         )
     return str(error)
+
+
+def is_pooler(error: BaseException) -> bool:
+    """Whether it is pgbouncer that has answered, to what only a server understands."""
+    return _state(error) == _PROTOCOL_VIOLATION and "startup parameter" in str(error)
 
 
 def _state(error: BaseException) -> str:

@@ -25,6 +25,7 @@ class Patience:
         self._deadline = time.monotonic() + seconds
         self._pause = FIRST_BACKOFF_SECONDS
         self.attempts = 0
+        self.conflicts = 0
 
     def permits(self, fault: Fault) -> bool:
         """Whether a transaction that failed in this way may succeed when it runs again."""
@@ -39,6 +40,7 @@ class Patience:
             Unavailable: it has been tried for long enough.
         """
         self.attempts += 1
+        self.conflicts += fault_of(error) is Fault.CONFLICT
         pause = self._pause * random.uniform(0.5, 1.5)  # noqa: S311 (spreads retries)
         if time.monotonic() + pause > self._deadline:
             reason = (

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 
 import asyncpg
 
-from moorage.db.postgres_errors import may_pass, unusable
+from moorage.db.postgres_errors import FAILURES, may_pass, unusable
 from moorage.spec.errors import Unavailable
 
 if TYPE_CHECKING:
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 # tell neither end; asyncpg's own pool closes them after 300 s.
 IDLE_SECONDS = 240.0
 # How much longer than the server this side waits before it gives up the connection.
-GRACE_SECONDS = 5.0
+GRACE_SECONDS = 2.0
 # All statements of the program, several times over.
 CACHED_STATEMENTS = 512
 FIRST_PAUSE_SECONDS = 0.02
@@ -63,8 +63,11 @@ class Session:
     rested_at: float = 0.0
 
 
-async def connect(options: PostgresOptions) -> asyncpg.Connection:
-    """A new connection; what asyncpg raises is not translated."""
+async def connect(options: PostgresOptions, *, patient: bool = False) -> asyncpg.Connection:
+    """A new connection; what asyncpg raises is not translated.
+
+    On a `patient` one this side waits for a statement as long as the server does.
+    """
     password_file = options.password_file
 
     def password() -> str:
@@ -75,7 +78,7 @@ async def connect(options: PostgresOptions) -> asyncpg.Connection:
         options.url,
         password=password if password_file is not None else None,
         timeout=options.connect_seconds,
-        command_timeout=options.statement_seconds + GRACE_SECONDS,
+        command_timeout=None if patient else options.statement_seconds + GRACE_SECONDS,
         # Between pgbouncer and the server, statements prepared by one client meet those of others.
         statement_cache_size=0 if options.pgbouncer else CACHED_STATEMENTS,
         max_cached_statement_lifetime=0,
@@ -158,7 +161,7 @@ class Pool:
         for session in idle:
             try:
                 await session.connection.close(timeout=GRACE_SECONDS)
-            except (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError):
+            except FAILURES:
                 session.connection.terminate()
 
     async def _take_place(self) -> None:

@@ -18,7 +18,8 @@ ROWS = 200
 # It may read for hours, with pauses in which what was read is written elsewhere.
 BEGIN = (
     "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; SET LOCAL statement_timeout = 0; "
-    "SET LOCAL idle_in_transaction_session_timeout = 0"
+    # The snapshot is taken by the first statement that reads.
+    "SET LOCAL idle_in_transaction_session_timeout = 0; SELECT 1"
 )
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 from contextlib import asynccontextmanager, closing
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from moorage.db.sqlite_dialect import statement
 
@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
 
     from moorage.db.protocol import Row, Value
+
+T = TypeVar("T")
 
 # A row may carry a manifest of 4 MiB; mostly it has some hundred bytes.
 ROWS = 200
@@ -34,7 +36,7 @@ class SQLiteView:
         return rows[0] if rows else None
 
     async def fetch_all(self, sql: str, *arguments: Value) -> list[Row]:
-        return await asyncio.to_thread(
+        return await _in_thread(
             lambda: self._connection.execute(statement(sql), arguments).fetchall()
         )
 
@@ -45,8 +47,8 @@ class SQLiteView:
     async def rows(self, sql: str, *arguments: Value) -> AsyncIterator[list[Row]]:
         cursor = self._connection.cursor()
         with closing(cursor):
-            await asyncio.to_thread(cursor.execute, statement(sql), arguments)
-            while rows := await asyncio.to_thread(cursor.fetchmany, ROWS):
+            await _in_thread(lambda: cursor.execute(statement(sql), arguments))
+            while rows := await _in_thread(lambda: cursor.fetchmany(ROWS)):
                 yield rows
 
 
@@ -62,3 +64,13 @@ async def sqlite_view(connect: Callable[[], sqlite3.Connection]) -> AsyncIterato
         yield SQLiteView(connection)
     finally:
         connection.close()
+
+
+async def _in_thread(work: Callable[[], T]) -> T:
+    """Do the work in a thread, to its end: nobody may close the connection under it."""
+    task = asyncio.create_task(asyncio.to_thread(work))
+    try:
+        return await asyncio.shield(task)
+    except asyncio.CancelledError:
+        await asyncio.wait({task})
+        raise

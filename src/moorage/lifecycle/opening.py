@@ -8,13 +8,18 @@ from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
 
 from moorage.db.migrations import SchemaTooNew
+from moorage.db.sqlite import SQLiteDatabase
 from moorage.spec.errors import Unavailable
+from moorage.storage.protocol import RecordKeeper
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
+    from pathlib import Path
 
     from moorage.db.protocol import Database
     from moorage.storage.protocol import BlobStore
+
+SCRATCH_NAME = "scratch.db"
 
 
 @asynccontextmanager
@@ -33,3 +38,19 @@ async def opened(database: Database, store: BlobStore) -> AsyncIterator[None]:
             await database.close()
     except (sqlite3.Error, SchemaTooNew) as error:
         raise Unavailable(f"the database cannot be used: {error}") from error
+
+
+def record_keeper(store: BlobStore) -> RecordKeeper:
+    """The store as one that keeps records.
+
+    Raises:
+        Unavailable: it keeps none.
+    """
+    if not isinstance(store, RecordKeeper):
+        raise Unavailable("this store keeps no records of manifests and no snapshots")
+    return store
+
+
+def scratch_database(folder: Path) -> Database:
+    """A database that is thrown away with its folder, whichever engine the registry uses."""
+    return SQLiteDatabase(folder / SCRATCH_NAME)

@@ -89,10 +89,12 @@ class ManifestsAgain:
 
     async def _read(self, name: RecordName) -> Parsed | None:
         try:
-            record = ManifestRecord.parse(name, await self._keeper.get_record(str(name)))
-            return record, parse_manifest(record.payload, record.media_type)
+            content = await self._keeper.get_record(str(name))
         except KeyError:
             return None
+        try:
+            record = ManifestRecord.parse(name, content)
+            return record, parse_manifest(record.payload, record.media_type)
         except (ValueError, OCIError) as error:
             self._report.miss(f"the record of {name.digest} in {name.repository}: {error}")
             return None

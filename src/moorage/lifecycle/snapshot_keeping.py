@@ -25,7 +25,7 @@ from moorage.spec.digests import Digest
 from moorage.spec.names import RepositoryName
 
 if TYPE_CHECKING:
-    from moorage.db.protocol import Database
+    from moorage.db.protocol import Database, Row
     from moorage.lifecycle.snapshots import Head
     from moorage.storage.protocol import RecordKeeper
 
@@ -76,8 +76,13 @@ class SnapshotKeeping:
 
     async def run(self) -> Head | None:
         """Take a snapshot if one is due, and forget old ones; return what was taken."""
+        first = await self._database.fetch_one(_FIRST_EVENT)
         complete, begun = await snapshot_times(self._keeper)
-        if complete and not await self._is_due(complete[0]):
+        if first is None:
+            if complete:
+                self._warn()
+            return None
+        if complete and not await self._is_due(complete[0], first):
             return None
         await self.fill()
         head = await write_snapshot(self._database, self._keeper, self._options.key, now())
@@ -87,28 +92,34 @@ class SnapshotKeeping:
             await delete_snapshot(self._keeper, taken_at)
         return head
 
-    async def _is_due(self, newest: int) -> bool:
-        """Whether the newest snapshot is old enough, and something has changed since."""
+    async def _is_due(self, newest: int, first: Row) -> bool:
+        """Whether the newest snapshot is old enough, and something has changed since.
+
+        `first` is the first event of all.
+        """
         if now() - newest < self._options.interval * _MICROSECONDS:
             return False
         try:
             head = await read_head(self._keeper, newest)
         except UnusableSnapshot:
             return True
-        first = await self._database.fetch_one(_FIRST_EVENT)
-        if first is None or (first[0] != head.origin and first[1] != REBUILDING):
-            # A registry that has lost its database must not push out what it can be rebuilt from.
-            self._log.warning(
-                "no snapshot is taken: those in the store are of another database; if this one was "
-                "lost, stop the registry and run moorage rebuild; otherwise delete the snapshots"
-            )
+        if first[0] != head.origin:
+            if first[1] == REBUILDING:
+                return True
+            self._warn()
             return False
         last = await self._database.fetch_one(_LAST_EVENT)
-        if last is None:
-            return False
+        assert last is not None  # there is a first
         number, at = last
         settled = at + SETTLED_SECONDS * _MICROSECONDS <= head.taken_at
         return number != head.last_event or not settled
+
+    def _warn(self) -> None:
+        """A registry that has lost its database must not push out what it can be rebuilt from."""
+        self._log.warning(
+            "no snapshot is taken: those in the store are of another database; if this one was "
+            "lost, stop the registry and run moorage rebuild; otherwise delete the snapshots"
+        )
 
     async def fill(self) -> int:
         """Write the records that are missing in a store that never had all of them."""

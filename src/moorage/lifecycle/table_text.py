@@ -64,7 +64,7 @@ class TextWriter:
         """Rows of the table that was begun last."""
         lines = bytearray()
         for row in rows:
-            plain = [{"base64": b64encode(v)} if isinstance(v, bytes) else v for v in row]
+            plain = [{"base64": b64encode(v).decode()} if isinstance(v, bytes) else v for v in row]
             _encode(plain, lines, len(lines))
             lines += b"\n"
         return self._compressor.compress(lines)

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from moorage.settings.checks import listens_unsafely
 from moorage.settings.errors import SettingsError
-from moorage.settings.loading import Loaded, load
+from moorage.settings.loading import Loaded, load, load_store
 from moorage.settings.options import Option
 from moorage.settings.tree import Settings
 from moorage.settings.values import parse_address, parse_duration, parse_size
@@ -22,6 +22,7 @@ __all__ = [
     "SettingsError",
     "listens_unsafely",
     "load",
+    "load_store",
     "parse_address",
     "parse_duration",
     "parse_size",

@@ -103,13 +103,14 @@ class _Builder:
             self._problem(place, f"{dotted} is not a setting{advice}")
 
     def _closest(self, branch: Branch, key: str) -> str | None:
-        """The only key of that name, else one like it in the section, else one like it anywhere."""
+        """A key of that name further inside, or the only one; else one like it, here or far."""
         section = ".".join((*branch.path, ""))
         accepted = {d.removeprefix(section) for d in ACCEPTED if d.startswith(section)}
         word, siblings = key.lower(), {*branch.children, *accepted}
         namesakes = [dotted for dotted, leaf in self._known.items() if leaf.path[-1] == word]
-        if len(namesakes) == 1 and word not in siblings:
-            return namesakes[0]
+        inside = [dotted for dotted in namesakes if dotted.startswith(section)]
+        if word not in siblings and (inside or len(namesakes) == 1):
+            return (inside or namesakes)[0]
         sibling = nearest(word, siblings)
         if sibling is not None:
             return section + sibling

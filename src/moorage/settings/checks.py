@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from moorage.settings.building import DEFAULT
 from moorage.settings.document import Section
+from moorage.settings.store_checks import check_stores
 from moorage.settings.values import parse_address
 
 if TYPE_CHECKING:
@@ -19,16 +20,30 @@ if TYPE_CHECKING:
 
     from moorage.settings.tree import Settings
 
+STORES = ("filesystem", "inmemory", "s3", "gcs", "azure")
+
 
 def check(settings: Settings, document: Section, sources: Mapping[str, str]) -> Iterator[str]:
     """Every rule that the settings break, each with its place."""
     storage = document.entries.get("storage")
     given = storage.entries if isinstance(storage, Section) else {}
-    if "filesystem" in given and "inmemory" in given:
-        place = given["inmemory"].origin
-        yield f"{place}: storage has filesystem and inmemory: exactly one store can be used"
+    stores = [name for name in STORES if name in given]
+    if len(stores) > 1:
+        place = given[stores[-1]].origin
+        yield f"{place}: storage has {' and '.join(stores)}: exactly one store can be used"
+    yield from _check_objects(settings, sources)
+    yield from check_stores(settings, sources)
     if settings.storage.inmemory is not None:
         yield from _check_memory(settings, sources)
+    if settings.database.postgres is not None and settings.database.sqlite.path is not None:
+        place = sources["database.sqlite.path"]
+        yield f"{place}: database has sqlite and postgres: exactly one database can be used"
+    if settings.database.previous.sqlite is not None and settings.database.postgres is None:
+        place = sources["database.previous.sqlite.path"]
+        yield (
+            f"{place}: database.previous is where the catalogue is moved to database.postgres "
+            "from: set database.postgres, or use database.sqlite.path"
+        )
     if settings.auth.anonymous != "none" and settings.auth.htpasswd is None:
         place = sources["auth.anonymous"]
         yield (
@@ -38,11 +53,41 @@ def check(settings: Settings, document: Section, sources: Mapping[str, str]) -> 
     yield from _check_address(settings, sources)
 
 
+def _check_objects(settings: Settings, sources: Mapping[str, str]) -> Iterator[str]:
+    s3, azure = settings.storage.s3, settings.storage.azure
+    if s3 is not None and bool(s3.accesskey) != bool(s3.secretkey):
+        given, other = ("secretkey", "accesskey") if s3.secretkey else ("accesskey", "secretkey")
+        place = sources[f"storage.s3.{given}"]
+        yield f"{place}: storage.s3.{given} is of no use without storage.s3.{other}: set both"
+    if azure is None:
+        return
+    credentials = azure.credentials
+    needed: dict[str, object] = {}
+    if credentials.type == "shared_key":
+        needed = {"accountkey": azure.accountkey}
+    elif credentials.type == "client_secret":
+        needed = {
+            "credentials.clientid": credentials.clientid,
+            "credentials.tenantid": credentials.tenantid,
+            "credentials.secret": credentials.secret,
+        }
+    for name, value in needed.items():
+        if not value:
+            place = sources["storage.azure.credentials.type"]
+            yield f"{place}: {credentials.type} needs storage.azure.{name}: set it"
+
+
 def _check_memory(settings: Settings, sources: Mapping[str, str]) -> Iterator[str]:
     if settings.database.sqlite.path is not None:
         place = sources["database.sqlite.path"]
         yield (
             f"{place}: database.sqlite.path keeps names of blobs that storage.inmemory forgets: "
+            "remove it"
+        )
+    if settings.database.postgres is not None:
+        place = sources["database.postgres.url"]
+        yield (
+            f"{place}: database.postgres keeps names of blobs that storage.inmemory forgets: "
             "remove it"
         )
     if settings.http.workers > 1:

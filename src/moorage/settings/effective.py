@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 HIDDEN = "(hidden)"
 INDENT = "  "
+STORES = frozenset(("inmemory", "s3", "gcs", "azure"))
 
 
 def as_yaml(loaded: Loaded) -> str:
@@ -66,9 +67,11 @@ def _plain(branch: Branch, section: object) -> dict[str, Plain]:
             result[name] = shown(child, value)
         elif value is not None:
             result[name] = _plain(child, value)
-    if branch.path == ("storage",) and "inmemory" in result:
+    if branch.path == ("storage",) and not STORES.isdisjoint(result):
         # Exactly one store may be written; the other is only there with its defaults.
         del result["filesystem"]
+    if branch.path == ("database",) and "postgres" in result:
+        del result["sqlite"]
     return result
 
 

@@ -20,6 +20,8 @@ class Accepted:
 
 
 NOT_YET = "is not there yet"
+NO_COPIES = "nothing is copied to finish an upload: remove it"
+RETRIES = "requests are repeated for a time, not a number of times: use storage.azure.retrytimeout"
 
 # Dotted key -> advice. A key covers everything below it.
 ACCEPTED: dict[str, Accepted] = {
@@ -33,15 +35,23 @@ ACCEPTED: dict[str, Accepted] = {
     "storage.tag": Accepted(
         "looking up tags is one indexed statement and needs no concurrency limit: remove it"
     ),
-    "storage.redirect": Accepted(
-        "blobs on a local disk are always sent by the registry itself: remove the section",
-        ({"disable": True},),
+    "storage.s3.v4auth": Accepted("requests are always signed with version 4: remove it", (True,)),
+    "storage.s3.multipartcopychunksize": Accepted(NO_COPIES),
+    "storage.s3.multipartcopymaxconcurrency": Accepted(NO_COPIES),
+    "storage.s3.multipartcopythresholdsize": Accepted(NO_COPIES),
+    "storage.s3.objectacl": Accepted(
+        "objects get no ACL: let the bucket's policy or its object ownership decide", ("private",)
     ),
+    "storage.s3.loglevel": Accepted("requests to the store are not logged: remove it", ("off",)),
+    "storage.gcs.maxconcurrency": Accepted(
+        "the number of requests to the store is not limited; see limits.connections"
+    ),
+    "storage.azure.copy_status_poll_max_retry": Accepted(NO_COPIES),
+    "storage.azure.copy_status_poll_delay": Accepted(NO_COPIES),
+    "storage.azure.max_retries": Accepted(RETRIES),
+    "storage.azure.retry_delay": Accepted(RETRIES),
     "storage.filesystem.maxthreads": Accepted(
         "file access is not limited by a number of threads; see limits.connections"
-    ),
-    "http.secret": Accepted(
-        "the state of uploads is in the database, so replicas share no secret: remove it"
     ),
     "http.relativeurls": Accepted(
         "Location headers are relative unless http.host is set: remove it", (True,)
@@ -72,7 +82,9 @@ ACCEPTED: dict[str, Accepted] = {
         "pulling through from another registry is not there yet: this registry serves only what "
         "was pushed or imported"
     ),
-    "middleware": Accepted("there are no plug-ins: cloudfront and redirect need an object store"),
+    "middleware": Accepted(
+        "there are no plug-ins: for a CDN in front of an object store use storage.redirect.baseurl"
+    ),
     "reporting": Accepted("errors are not sent to Bugsnag or New Relic: use the log"),
     "policy": Accepted("repository classes are not checked: every media type is accepted"),
     "compatibility": Accepted("manifests of schema 1 are not accepted in any case"),
@@ -82,10 +94,7 @@ ACCEPTED: dict[str, Accepted] = {
     ),
 }
 
-OBJECT_STORE = (
-    "object stores are not there yet: use storage.filesystem; starting on another store would hide "
-    "every image"
-)
+SPEAKS_S3 = "it speaks S3: use storage.s3 with regionendpoint and forcepathstyle: false"
 REMOVED_STORE = "this store does not exist here: copy the images with skopeo sync"
 BEARER = (
     "tokens are not there yet: use auth.htpasswd (moorage htpasswd); starting without would let "
@@ -94,12 +103,8 @@ BEARER = (
 
 # Dotted key -> why, and what to do.
 REFUSED: dict[str, str] = {
-    "storage.s3": OBJECT_STORE,
-    "storage.s3aws": OBJECT_STORE,
-    "storage.gcs": OBJECT_STORE,
-    "storage.azure": OBJECT_STORE,
-    "storage.oss": OBJECT_STORE,
-    "storage.cos": OBJECT_STORE,
+    "storage.oss": SPEAKS_S3,
+    "storage.cos": SPEAKS_S3,
     "storage.swift": REMOVED_STORE,
     "storage.rados": REMOVED_STORE,
     "auth.token": BEARER,
@@ -125,6 +130,9 @@ REPLACED: dict[tuple[str, str], Replacement] = {
         "all", "platforms cannot be listed: all is used, which is the stricter"
     ),
 }
+
+# Dotted key -> the section of ours that it is another name of.
+ALIASES: dict[str, str] = {"storage.s3aws": "storage.s3"}
 
 
 def covering(path: tuple[str, ...]) -> str | None:

@@ -12,9 +12,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from moorage.settings.aliases import rename_aliases, rename_variables
 from moorage.settings.building import Report, build
-from moorage.settings.checks import check
+from moorage.settings.checks import STORES, check
 from moorage.settings.document import MAX_BYTES, Scalar, Section, is_empty, read_document
+from moorage.settings.elsewhere import ALIASES
 from moorage.settings.environment import (
     CONFIGURATION_PATH,
     LOGLEVEL,
@@ -30,6 +32,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from moorage.settings.options import Option
+    from moorage.settings.sections.storage import Storage
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +59,9 @@ def load(
         if key in document.entries:
             document.entries[key] = expand_short_form(document.entries[key])
     tree = shape()
-    report.warnings += apply_environment(document, environ, tree)
+    rename_aliases(document)
+    report.warnings += apply_environment(document, rename_variables(environ), tree)
+    rename_aliases(document)
     apply_options(document, options or {})
     _move_loglevel(document, report)
     settings = build(document, tree, report)
@@ -65,6 +70,33 @@ def load(
     if report.problems or not isinstance(settings, Settings):
         raise SettingsError(report.problems)
     return Loaded(settings, report.sources, tuple(report.warnings))
+
+
+def load_store(path: Path) -> Storage:
+    """The store that a file names, of ours or of distribution; nothing else in it is looked at.
+
+    Raises:
+        SettingsError: it names none, or one that cannot be used.
+    """
+    document = _read_file(path)
+    given = document.entries.get("storage")
+    if given is not None:
+        given = expand_short_form(given)
+    only = Section({}, str(path))
+    document = Section({"storage": only}, str(path))
+    if isinstance(given, Section):
+        only.origin = given.origin
+        for name, node in given.entries.items():
+            if name in STORES or ALIASES.get(f"storage.{name}"):
+                only.entries[name] = node
+    if len(only.entries) != 1:
+        raise SettingsError([f"{only.origin}: storage must name one store: {', '.join(STORES)}"])
+    rename_aliases(document)
+    report = Report()
+    settings = build(document, shape(), report)
+    if report.problems or not isinstance(settings, Settings):
+        raise SettingsError(report.problems)
+    return settings.storage
 
 
 def _read_file(path: Path) -> Section:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from moorage.settings.elsewhere import ACCEPTED, REFUSED, REPLACED
+from moorage.settings.elsewhere import ACCEPTED, ALIASES, REFUSED, REPLACED
 from moorage.settings.environment import LOGLEVEL, SHORT_FORMS
 from moorage.settings.leaves import Branch, Leaf
 from moorage.settings.tree import shape
@@ -44,6 +44,10 @@ def _section(branch: Branch) -> dict[str, Plain]:
         name = _name_in(branch, dotted)
         if name is not None:
             properties[name] = {"not": {}, "description": f"Refused: {advice}."}
+    for alias, dotted in ALIASES.items():
+        name = _name_in(branch, alias)
+        if name is not None:
+            properties[name] = properties[dotted.rpartition(".")[2]]
     result: dict[str, Plain] = {"type": ["object", "null"]}
     if branch.documentation:
         result["description"] = branch.documentation

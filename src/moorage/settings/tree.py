@@ -13,10 +13,11 @@ from typing import TYPE_CHECKING
 from moorage.settings.kinds import Choice
 from moorage.settings.leaves import Branch, section, setting, shape_of
 from moorage.settings.sections.auth import Auth
+from moorage.settings.sections.database import DATABASE_NAME, Database
 from moorage.settings.sections.http import HTTP
 from moorage.settings.sections.limits import Catalog, Limits, Tags
 from moorage.settings.sections.log import Log
-from moorage.settings.sections.storage import DATABASE_NAME, Database, Storage
+from moorage.settings.sections.storage import Storage
 from moorage.settings.sections.validation import Validation
 
 if TYPE_CHECKING:
@@ -56,7 +57,9 @@ class Settings:
 
     @property
     def sqlite_path(self) -> Path | None:
-        """The database file; None is a database in memory, beside blobs in memory."""
+        """The database file; None where there is none, or a passing one beside blobs in memory."""
+        if self.database.postgres is not None:
+            return None
         if self.database.sqlite.path is not None:
             return self.database.sqlite.path
         if self.storage.inmemory is not None:

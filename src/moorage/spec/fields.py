@@ -47,6 +47,9 @@ def text(members: JSONObject, name: str, where: str) -> str:
         return ""
     if not isinstance(value, str):
         raise ManifestInvalid(f"{where}: {name} must be text.")
+    if "\0" in value:
+        # None of these has a meaning with it, and PostgreSQL takes none in a text.
+        raise ManifestInvalid(f"{where}: {name} must not hold a zero character.")
     return value
 
 

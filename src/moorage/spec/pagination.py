@@ -63,9 +63,13 @@ def _limit(n: str, maximum: int) -> int:
 
 
 def _check_text(last: str) -> None:
+    # No name holds a zero character, and PostgreSQL takes none in a text.
+    is_text = "\0" not in last
     try:
         last.encode()
     except UnicodeEncodeError:
+        is_text = False
+    if not is_text:
         raise RequestInvalid(
             f"last is {quoted(last)}, which is not text; take it from the last entry seen."
-        ) from None
+        )

@@ -13,6 +13,7 @@ import errno
 import os
 import time
 from contextlib import contextmanager, suppress
+from pathlib import Path
 from secrets import token_hex
 from typing import TYPE_CHECKING
 
@@ -21,7 +22,6 @@ from moorage.storage.directories import FOLDER_MODE, sync_directory
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator
-    from pathlib import Path
 
 _NO_ROOM = (errno.ENOSPC, errno.EDQUOT)
 # What a killed process has left of a record: nobody takes an hour to write one.
@@ -53,8 +53,9 @@ class FileRecords:
                 self._put_file(name, content, durable=False)
 
     def _put_file(self, name: str, content: bytes, *, durable: bool) -> None:
-        target = self._record_root / name
-        source = self._record_root / UNFINISHED / token_hex(16)
+        # Plain text: paths of pathlib would take as long as the rename.
+        target = f"{self._record_root}/{name}"
+        source = f"{self._record_root}/{UNFINISHED}/{token_hex(16)}"
         try:
             file = os.open(source, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o640)
             try:
@@ -67,17 +68,17 @@ class FileRecords:
                 os.close(file)
             self._rename_record(source, target)
             if durable:
-                sync_directory(target.parent)
+                sync_directory(Path(target).parent)
         except BaseException:
             with suppress(FileNotFoundError):
                 os.unlink(source)
             raise
 
-    def _rename_record(self, source: Path, target: Path) -> None:
+    def _rename_record(self, source: str, target: str) -> None:
         try:
             os.rename(source, target)
         except FileNotFoundError:
-            target.parent.mkdir(mode=FOLDER_MODE, parents=True, exist_ok=True)
+            Path(target).parent.mkdir(mode=FOLDER_MODE, parents=True, exist_ok=True)
             os.rename(source, target)
 
     async def get_record(self, name: str) -> bytes:

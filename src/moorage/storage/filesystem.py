@@ -25,7 +25,7 @@ from secrets import token_hex
 from typing import TYPE_CHECKING
 
 from moorage.spec.digests import SUPPORTED_ALGORITHMS, Digest
-from moorage.spec.errors import DigestInvalid, InsufficientStorage
+from moorage.spec.errors import DigestInvalid, InsufficientStorage, Unavailable
 from moorage.storage import adoption
 from moorage.storage.directories import (
     FOLDER_MODE,
@@ -59,8 +59,12 @@ HASH_PIECE_BYTES = 1024 * 1024
 class FilesystemStore(FileRecords):
     """A `BlobStore` with every ability of a local disk."""
 
-    def __init__(self, root: Path, *, sync_directories: str = "auto") -> None:
+    def __init__(
+        self, root: Path, *, sync_directories: str = "auto", must_exist: bool = False
+    ) -> None:
+        """With `must_exist` nothing is made where nothing is."""
         super().__init__(root / "records")
+        self._must_exist = must_exist
         self._blobs = root / "blobs"
         self._uploads = root / "uploads"
         self._quarantine = root / "quarantine"
@@ -74,6 +78,13 @@ class FilesystemStore(FileRecords):
         Raises:
             Unavailable: they cannot be made.
         """
+        if self._must_exist:
+            if not await asyncio.to_thread(self._blobs.is_dir):
+                raise Unavailable(
+                    f"there are no blobs in {self._blobs.parent}: mount the disk that they are on, "
+                    "or correct storage.previous"
+                )
+            return
         try:
             await asyncio.to_thread(self._make_folders)
         except OSError as error:
@@ -209,6 +220,9 @@ class FilesystemStore(FileRecords):
 
     async def quarantine(self, key: str) -> Path | None:
         return await asyncio.to_thread(adoption.quarantine, self._blobs, self._quarantine, key)
+
+    def may_hold(self, key: str) -> bool:
+        return key.partition("/")[0] in SUPPORTED_ALGORITHMS
 
     # Local files
 

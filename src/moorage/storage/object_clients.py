@@ -8,7 +8,9 @@ own tools, in files, or with the cloud that the machine belongs to. Nothing is s
 
 from __future__ import annotations
 
+import atexit
 import json
+import time
 from datetime import timedelta
 from typing import TYPE_CHECKING, Protocol
 from urllib.parse import urlsplit
@@ -34,6 +36,11 @@ FIRST_BACKOFF = timedelta(milliseconds=100)
 MAX_BACKOFF = timedelta(seconds=5)
 # The time ends retrying, not the count.
 MAX_RETRIES = 1000
+# The library's threads let go of Python's objects a moment after a request has ended. One that does
+# it while the interpreter is going down aborts the process.
+EXIT_SECONDS = 0.05
+# What the library takes for a key file that means: sign in nowhere.
+_NOBODY = {"disable_oauth": True, "client_email": "", "private_key": "", "private_key_id": ""}
 PLAIN_CLASSES = ("", "none", "standard")
 
 
@@ -141,13 +148,13 @@ def s3_bucket(settings: S3Settings, section: str) -> Bucket:
     }
     if endpoint is not None:
         config["endpoint"] = endpoint
-    if settings.region is not None:
+    if settings.region:
         config["region"] = settings.region
     provider = None
-    if settings.accesskey is not None and settings.secretkey is not None:
+    if settings.accesskey and settings.secretkey:
         config["access_key_id"] = settings.accesskey
         config["secret_access_key"] = settings.secretkey
-        if settings.sessiontoken is not None:
+        if settings.sessiontoken:
             config["session_token"] = settings.sessiontoken
     else:
         provider = shared_credentials()
@@ -192,7 +199,7 @@ def s3_endpoint(settings: S3Settings) -> tuple[str | None, bool]:
     scheme = "https" if settings.secure else "http"
     region = settings.region or "us-east-1"
     domain = "amazonaws.com.cn" if region.startswith("cn-") else "amazonaws.com"
-    if settings.regionendpoint is not None:
+    if settings.regionendpoint:
         given = settings.regionendpoint.rstrip("/")
         endpoint = given if "://" in given else f"{scheme}://{given}"
         if settings.forcepathstyle is not False:
@@ -228,7 +235,9 @@ def gcs_bucket(settings: GCSSettings, section: str) -> Bucket:
         config["base_url"] = settings.endpoint.rstrip("/")
         if not settings.credentials and settings.keyfile is None:
             # Only an emulator is at another address without asking who is there.
-            config["skip_signature"] = True
+            config["service_account_key"] = json.dumps(
+                {**_NOBODY, "gcs_base_url": settings.endpoint.rstrip("/")}
+            )
     names = SettingNames(
         section,
         f"{section}.keyfile or {section}.credentials",
@@ -290,6 +299,7 @@ def azure_container(settings: AzureSettings, section: str) -> Bucket:
 
 
 def _client_options(settings: Common, *, plain: bool) -> ClientConfig:
+    _settle_at_exit()
     return {
         "allow_http": plain,
         "connect_timeout": timedelta(seconds=CONNECT_SECONDS),
@@ -304,6 +314,16 @@ def _retries(settings: Common) -> RetryConfig:
         "retry_timeout": timedelta(seconds=settings.retrytimeout),
         "backoff": {"init_backoff": FIRST_BACKOFF, "max_backoff": MAX_BACKOFF, "base": 2},
     }
+
+
+def _settle_at_exit() -> None:
+    """See to it that the process waits for the library's threads once, before it ends."""
+    atexit.unregister(_settle)
+    atexit.register(_settle)
+
+
+def _settle() -> None:
+    time.sleep(EXIT_SECONDS)
 
 
 def _useless(names: SettingNames) -> Unavailable:

@@ -91,7 +91,7 @@ def refusal(error: Exception, names: SettingNames) -> OCIError:
             "The object store has no room left; tell the registry's operator."
         )
     store = f"The object store of {names.section}"
-    if status is None:
+    if status is None or any(host in text.partition(_DEBUG)[0] for host in _INSTANCE):
         return Unavailable(f"{store} {_unreachable(text, names)}")
     said = f" ({status} {code})" if code else f" ({status})"
     return Unavailable(f"{store} {_meaning(status, code, names)}{said}.")

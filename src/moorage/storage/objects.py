@@ -203,7 +203,7 @@ class ObjectStore:
             raise
 
     async def _undo(self, key: str, task: asyncio.Task[None]) -> None:
-        """Remove what a failed write may have stored: the store may have done it and not said so."""
+        """Remove what a failed write may have stored: a reply can be lost on its way."""
         await asyncio.wait({task})
         if not task.cancelled():
             task.exception()
@@ -212,6 +212,11 @@ class ObjectStore:
     async def _remove(self, key: str) -> None:
         with suppress(OCIError):
             await self._bucket.delete(key)
+
+    async def settled(self) -> None:
+        """Wait until everything is removed that failed writes have left."""
+        while self._background:
+            await asyncio.wait(set(self._background))
 
     def _later(self, work: Coroutine[None, None, None]) -> asyncio.Task[None]:
         task = asyncio.create_task(work)
@@ -246,6 +251,9 @@ class ObjectStore:
         if not is_sidecar(key):
             await self._bucket.delete(sidecar_of(key))
         await self._bucket.delete(key)
+
+    def may_hold(self, key: str) -> bool:
+        return is_ours(key)
 
     async def signed_url(self, key: str) -> str | None:
         return await self._urls.url(key)

@@ -237,6 +237,27 @@ class LocalFiles(Protocol):
         """
 
 
+@runtime_checkable
+class InheritingStore(Protocol):
+    """The ability to tidy up another store, which was used before this one."""
+
+    def left_behind(self) -> AsyncIterator[UnfinishedUpload]:
+        """Every upload that has bytes there; nobody can continue it."""
+        ...
+
+    async def discard_left(self, session: str) -> None:
+        """Drop the bytes of one; none being there is no error."""
+
+
+@runtime_checkable
+class KeyTelling(Protocol):
+    """The ability to see at a key that it was given out by another kind of store."""
+
+    def may_hold(self, key: str) -> bool:
+        """False when nothing can be stored here under this key."""
+        ...
+
+
 @dataclass(frozen=True, slots=True)
 class Adopted:
     """A file that became a blob; `linked` tells that no byte of it was copied."""

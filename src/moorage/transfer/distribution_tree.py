@@ -13,33 +13,23 @@ empty was cut off by a crash; where its folder names the same digest, the folder
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from moorage.spec.digests import Digest
 from moorage.spec.errors import DigestInvalid, NameInvalid, TagInvalid, quoted
 from moorage.spec.names import parse_repository, parse_tag
+from moorage.storage.adoption import open_regular
+from moorage.storage.protocol import PIECE_BYTES
+from moorage.transfer.distribution_source import MAX_LINK_BYTES, MAX_MANIFEST_BYTES, Revision
 from moorage.transfer.report import CannotTransfer
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 
     from moorage.spec.names import RepositoryName, TagName
 
 _INSIDE = Path("docker", "registry", "v2")
-# A link holds a digest and perhaps a newline; sha512 has 135 characters.
-MAX_LINK_BYTES = 256
-# distribution refuses larger manifests (maxManifestBodySize), so there are none in its folder.
-MAX_MANIFEST_BYTES = 4 * 1024 * 1024
-
-
-@dataclass(frozen=True, slots=True)
-class Revision:
-    """A manifest of a repository; `pushed_at` is in microseconds."""
-
-    digest: Digest
-    pushed_at: int
 
 
 class DistributionTree:
@@ -60,20 +50,30 @@ class DistributionTree:
         self.root = root
         self._complain = complain
 
-    def repositories(self) -> Iterator[RepositoryName]:
-        """All repositories, in the order of the folders."""
-        yield from self._below(self.root / "repositories", "")
+    async def count(self) -> int:
+        return sum(1 for _ in self._names(lambda *_: None))
 
-    def _below(self, folder: Path, prefix: str) -> Iterator[RepositoryName]:
+    async def repositories(self) -> AsyncIterator[FolderRepository]:
+        """All repositories, in the order of the folders."""
+        for name in list(self._names(self._complain)):
+            yield FolderRepository(self, name)
+
+    def _names(self, complain: Callable[[str, str, str], None]) -> Iterator[RepositoryName]:
+        yield from self._below(self.root / "repositories", "", complain)
+
+    def _below(
+        self, folder: Path, prefix: str, complain: Callable[[str, str, str], None]
+    ) -> Iterator[RepositoryName]:
         entries = sorted(_folders(folder))
         if prefix and not {"_manifests", "_layers"}.isdisjoint(entries):
             try:
                 yield parse_repository(prefix)
             except NameInvalid as error:
-                self._complain(prefix, "repository", error.message)
+                complain(prefix, "repository", error.message)
         for name in entries:
             if not name.startswith("_"):
-                yield from self._below(folder / name, f"{prefix}/{name}" if prefix else name)
+                below = f"{prefix}/{name}" if prefix else name
+                yield from self._below(folder / name, below, complain)
 
     def revisions(self, repository: RepositoryName) -> Iterator[Revision]:
         """The manifests of a repository, tagged or not."""
@@ -101,18 +101,27 @@ class DistributionTree:
                 held = quoted(text) if text else "nothing"
                 self._complain(repository, f"tag {name}", f"its link holds {held}, not a digest")
 
-    def blob(self, digest: Digest) -> Path:
-        """Where the bytes of a digest are, if they are."""
+    def path(self, digest: Digest) -> Path:
         encoded = digest.encoded
         return self.root / "blobs" / digest.algorithm / encoded[:2] / encoded / "data"
 
-    def manifest(self, digest: Digest) -> bytes:
-        """The bytes of a manifest.
+    async def manifest(self, digest: Digest) -> bytes:
+        return _read_small(self.path(digest), MAX_MANIFEST_BYTES)
 
-        Raises:
-            OSError: they are not there, cannot be read, or are too many for a manifest.
-        """
-        return _read_small(self.blob(digest), MAX_MANIFEST_BYTES)
+    async def pieces(self, digest: Digest) -> AsyncIterator[bytes]:
+        file = open_regular(self.path(digest))
+        try:
+            while piece := os.read(file, PIECE_BYTES):
+                yield piece
+        finally:
+            os.close(file)
+
+    async def size(self, digest: Digest) -> int:
+        file = open_regular(self.path(digest))
+        try:
+            return os.fstat(file).st_size
+        finally:
+            os.close(file)
 
     def _folder(self, repository: RepositoryName) -> Path:
         return self.root / "repositories" / repository
@@ -136,6 +145,23 @@ class DistributionTree:
                     self._complain(repository, f"{what} {named}", f"its link holds {quoted(text)}")
                     continue
                 yield digest, link
+
+
+class FolderRepository:
+    """One repository of such a folder."""
+
+    def __init__(self, tree: DistributionTree, name: RepositoryName) -> None:
+        self._tree = tree
+        self.name = name
+
+    def revisions(self) -> Iterator[Revision]:
+        return self._tree.revisions(self.name)
+
+    def layers(self) -> Iterator[Digest]:
+        return self._tree.layers(self.name)
+
+    async def tags(self) -> Sequence[tuple[TagName, Digest]]:
+        return list(self._tree.tags(self.name))
 
 
 def find_tree(source: Path) -> Path | None:

@@ -20,8 +20,7 @@ from moorage.spec.digests import Digest
 from moorage.spec.errors import OCIError
 from moorage.spec.manifests import parse_manifest
 from moorage.spec.media_types import INDEX_TYPES
-from moorage.storage.protocol import AdoptingStore
-from moorage.transfer.report import CannotTransfer
+from moorage.transfer.carrying import carrier_for
 from moorage.transfer.standing import Standing
 from moorage.transfer.taking_blobs import BlobTaker
 
@@ -30,7 +29,11 @@ if TYPE_CHECKING:
 
     from moorage.spec.manifests import Manifest, ReferenceKind
     from moorage.spec.names import RepositoryName, TagName
-    from moorage.transfer.distribution_tree import DistributionTree, Revision
+    from moorage.transfer.distribution_source import (
+        DistributionSource,
+        Revision,
+        SourceRepository,
+    )
     from moorage.transfer.into import ImportInto
 
 T = TypeVar("T")
@@ -58,18 +61,14 @@ class TakeoverOptions:
 
 
 class Takeover:
-    """One import of one folder."""
+    """One import of one source."""
 
-    def __init__(self, tree: DistributionTree, into: ImportInto, options: TakeoverOptions) -> None:
-        """Make ready.
-
-        Raises:
-            CannotTransfer: the registry's store cannot take over files.
-        """
-        if not isinstance(into.store, AdoptingStore):
-            raise CannotTransfer("this registry's store cannot take over files")
-        self._tree = tree
-        self._blobs = BlobTaker(tree, into.store, into, copy=options.copy, verify=options.verify)
+    def __init__(
+        self, source: DistributionSource, into: ImportInto, options: TakeoverOptions
+    ) -> None:
+        self._source = source
+        carrier = carrier_for(source, into.store, copy=options.copy, verify=options.verify)
+        self._blobs = BlobTaker(carrier, into)
         self._manifests = into.content.manifests
         self._standing = Standing(into.database)
         self._options = options
@@ -78,25 +77,26 @@ class Takeover:
 
     async def run(self) -> None:
         """Take over all repositories."""
-        names = list(self._tree.repositories())
-        self._into.progress.begin("importing repositories", len(names), "items")
-        for name in names:
-            await self._take_repository(name)
+        count = await self._source.count()
+        self._into.progress.begin("importing repositories", count, "items")
+        async for repository in self._source.repositories():
+            await self._take_repository(repository)
             self._report.repositories += 1
             self._into.progress.advance(1)
 
-    async def _take_repository(self, repository: RepositoryName) -> None:
+    async def _take_repository(self, source: SourceRepository) -> None:
+        repository = source.name
         linked = await self._standing.linked(repository)
         present = await self._standing.manifests(repository)
         indexes: list[Revision] = []
-        for batch in _batches(self._tree.revisions(repository)):
+        for batch in _batches(source.revisions()):
             new = [revision for revision in batch if revision.digest not in present]
             self._report.manifests_present += len(batch) - len(new)
             indexes += await self._take_images(repository, new, linked, present)
-        for blobs in _batches(self._tree.layers(repository)):
+        for blobs in _batches(source.layers()):
             await self._blobs.take(repository, blobs, linked)
         await self._take_indexes(repository, indexes, present)
-        await self._take_tags(repository, present)
+        await self._take_tags(source, present)
 
     async def _take_images(
         self,
@@ -108,8 +108,10 @@ class Takeover:
         """Take the images among the revisions, with their blobs; return the indexes."""
         indexes: list[Revision] = []
         images: list[tuple[Revision, list[Digest]]] = []
-        for revision in revisions:
-            manifest = self._read(repository, revision.digest)
+        manifests = await asyncio.gather(
+            *[self._read(repository, revision.digest) for revision in revisions]
+        )
+        for revision, manifest in zip(revisions, manifests, strict=True):
             if manifest is None:
                 continue
             if manifest.media_type in INDEX_TYPES:
@@ -142,10 +144,10 @@ class Takeover:
         self._report.skip(repository, f"manifest {revision.digest}", reason)
         return False
 
-    def _read(self, repository: RepositoryName, digest: Digest) -> Manifest | None:
+    async def _read(self, repository: RepositoryName, digest: Digest) -> Manifest | None:
         what, payload = f"manifest {digest}", b""
         try:
-            payload = self._tree.manifest(digest)
+            payload = await self._source.manifest(digest)
             if Digest.of(payload, digest.algorithm) == digest:
                 return parse_manifest(payload, None)
             self._report.skip(repository, what, "it is damaged in the source")
@@ -167,14 +169,14 @@ class Takeover:
             ready = [
                 revision
                 for digest, revision in waiting.items()
-                if not self._children(digest) & (waiting.keys() - {digest})
+                if not await self._children(digest) & (waiting.keys() - {digest})
             ]
             for revision in ready:
                 await self._take_manifest(repository, revision, present)
                 del waiting[revision.digest]
 
-    def _children(self, digest: Digest) -> set[Digest]:
-        manifest = parse_manifest(self._tree.manifest(digest), None)
+    async def _children(self, digest: Digest) -> set[Digest]:
+        manifest = parse_manifest(await self._source.manifest(digest), None)
         return {child.digest for child in manifest.children}
 
     async def _take_manifest(
@@ -184,10 +186,11 @@ class Takeover:
             present.add(revision.digest)
             self._report.manifests += 1
 
-    async def _take_tags(self, repository: RepositoryName, present: set[Digest]) -> None:
+    async def _take_tags(self, source: SourceRepository, present: set[Digest]) -> None:
+        repository = source.name
         standing = await self._standing.tags(repository)
         wanted: dict[Digest, list[TagName]] = defaultdict(list)
-        for tag, digest in self._tree.tags(repository):
+        for tag, digest in await source.tags():
             current = standing.get(tag)
             if current == digest:
                 self._report.tags_present += 1
@@ -218,7 +221,7 @@ class Takeover:
         if self._into.dry_run:
             return True
         try:
-            payload = self._tree.manifest(digest)
+            payload = await self._source.manifest(digest)
             push = ManifestPush(payload, None, digest, tags, pushed_at=pushed_at)
             await self._manifests.push(repository, push, self._into.actor)
         except OSError as error:

@@ -99,8 +99,8 @@ class CatalogueMove:
                 await self._move()
         except Different as error:
             raise CannotTransfer(
-                f"PostgreSQL does not hold what the file holds: {error}; nothing was switched. Does "
-                "anybody else write to it? Run this with --abort, and then again"
+                f"PostgreSQL does not hold what the file holds: {error}; nothing was switched. "
+                "Does anybody else write to it? Run this with --abort, and then again"
             ) from error
         except NotMovable as error:
             raise CannotTransfer(str(error)) from error
@@ -118,6 +118,7 @@ class CatalogueMove:
             await self._round()
             self._progress.begin("making indexes", 0, "items")
             await self._target.make_whole()
+        await self._target.let_references_wait()
         for table in self._tables:
             await self._compare(table)
         await self._switch()
@@ -231,12 +232,14 @@ class CatalogueMove:
     async def _switch(self) -> None:
         self._progress.begin("catching up and switching", 0, "items")
         for _ in range(SWITCH_ATTEMPTS):
+            await self._target.let_references_wait()
             await self._catch_up()
             self._options.all_follow()
             begun = time.monotonic()
             self._source.freeze(self._id)
             try:
                 await self._round(forget=False)
+                await self._target.settle_references()
                 await self._target.number_on(self._source.numbers())
                 self._source.set_mark(
                     self._id,
@@ -273,23 +276,21 @@ async def abort_move(source: MovingSource, target: MovingTarget | None) -> None:
     """
     try:
         if source.mark is not None:
-            raise NotMovable(
-                "this catalogue was moved already and PostgreSQL may have taken new images: there "
+            raise CannotTransfer(
+                "this catalogue was moved already, and PostgreSQL may have taken new images: there "
                 "is nothing to abort"
             )
         if target is not None:
             await target.lock()
             standing = await target.standing()
             if standing is not None and (standing.finished or standing.id != source.begun()):
-                raise NotMovable("PostgreSQL holds the catalogue of another move; it stays there")
+                raise CannotTransfer("PostgreSQL holds the catalogue of another move: it stays")
             await target.abort()
         source.abort()
     except NotMovable as error:
         raise CannotTransfer(str(error)) from error
     except FAILURES as error:
         raise CannotTransfer(f"PostgreSQL: {error}") from error
-    except sqlite3.Error as error:
-        raise CannotTransfer(f"SQLite: {error}") from error
 
 
 class _Pace:

@@ -1,47 +1,34 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Blobs of a distribution folder on their way in: adopted, made durable together, then linked."""
+"""distribution's blobs on their way in: carried over, made durable together, then linked."""
 
 from __future__ import annotations
 
 import asyncio
-import os
 from typing import TYPE_CHECKING
 
 from moorage.content.blobs import BlobVanished
-from moorage.storage.adoption import check_content, open_regular
 from moorage.storage.protocol import WrongContent
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
-    from pathlib import Path
 
     from moorage.spec.digests import Digest
     from moorage.spec.names import RepositoryName
-    from moorage.storage.protocol import AdoptingStore, StoredBlob
-    from moorage.transfer.distribution_tree import DistributionTree
+    from moorage.storage.protocol import Adopted, StoredBlob
+    from moorage.transfer.carrying import Carrier
     from moorage.transfer.into import ImportInto
 
 
 class BlobTaker:
     """Takes blobs into one repository at a time, and remembers what is wrong with some."""
 
-    def __init__(
-        self,
-        tree: DistributionTree,
-        store: AdoptingStore,
-        into: ImportInto,
-        *,
-        copy: bool,
-        verify: bool,
-    ) -> None:
-        self._tree = tree
-        self._store = store
+    def __init__(self, carrier: Carrier, into: ImportInto) -> None:
+        self._carrier = carrier
+        self._store = into.store
         self._blobs = into.content.blobs
         self._actor = into.actor
         self._report = into.report
         self._dry_run = into.dry_run
-        self._copy = copy
-        self._verify = verify
         self._wrong: dict[Digest, str] = {}
         self._counted: set[Digest] = set()
         self._told: set[tuple[str, Digest]] = set()
@@ -60,7 +47,7 @@ class BlobTaker:
         adopted = await asyncio.gather(*[self._adopt(digest) for digest in wanted])
         new = [stored for stored in adopted if stored is not None]
         if new and not self._dry_run:
-            await self._store.settle(new)
+            await self._carrier.settle(new)
         ready = []
         for digest, stored in zip(wanted, adopted, strict=True):
             if digest not in self._wrong:
@@ -84,30 +71,25 @@ class BlobTaker:
             return None
         if digest in self._counted or digest in self._wrong:
             return None
-        path = self._tree.blob(digest)
         try:
-            return await self._adopt_file(path, digest)
+            if not self._dry_run:
+                return self._count(await self._carrier.take(digest))
+            self._count(await self._carrier.inspect(digest))
         except WrongContent as error:
             self._wrong[digest] = f"it is damaged in the source: {error}"
         except FileNotFoundError:
             self._wrong[digest] = "its content is missing in the source"
         except OSError as error:
-            self._wrong[digest] = f"{path} cannot be taken: {error.strerror or error}"
+            where = f"{error.filename} " if error.filename else "it "
+            self._wrong[digest] = f"{where}cannot be taken: {error.strerror or error}"
         return None
 
-    async def _adopt_file(self, path: Path, digest: Digest) -> StoredBlob | None:
-        stored: StoredBlob | None = None
-        if self._dry_run:
-            size = await asyncio.to_thread(_inspect, path, digest, verify=self._verify)
-            is_link = not self._copy
-        else:
-            adopted = await self._store.adopt(path, digest, copy=self._copy, verify=self._verify)
-            stored, size, is_link = adopted.blob, adopted.blob.size, adopted.linked
-        self._counted.add(digest)
+    def _count(self, adopted: Adopted) -> StoredBlob:
+        self._counted.add(adopted.blob.digest)
         self._report.blobs += 1
-        self._report.linked += is_link
-        self._report.bytes += size
-        return stored
+        self._report.linked += adopted.linked
+        self._report.bytes += adopted.blob.size
+        return adopted.blob
 
     async def _link(
         self, repository: RepositoryName, digest: Digest, stored: StoredBlob | None
@@ -118,15 +100,5 @@ class BlobTaker:
             self._wrong[digest] = "it left the registry during the import; import again"
             return
         if stored is not None and not taken:
-            await self._store.delete(stored.key)
-
-
-def _inspect(path: Path, digest: Digest, *, verify: bool) -> int:
-    """The size of a file that could be taken."""
-    file = open_regular(path)
-    try:
-        if verify:
-            check_content(file, digest)
-        return os.fstat(file).st_size
-    finally:
-        os.close(file)
+            for extent in stored.extents:
+                await self._store.delete(extent.key)

@@ -78,6 +78,22 @@ class HTTP:
         "A path in front of everything, for a registry that shares its host name: with `/registry` "
         "the API is at `/registry/v2/`. Docker and most clients can only use the root.",
     )
+    secret: str | None = optional(
+        Text(
+            name="a secret",
+            example="an-example-that-nobody-should-use",
+            pattern=r".{16,}",
+            advice=": use 16 characters or more, for example those of `openssl rand -hex 32`",
+        ),
+        "What all replicas of one registry know and nobody else: the key of the tokens that the "
+        "registry signs is made from it, and that of the signature of its snapshots "
+        "(`storage.snapshot`), so keep a copy of it elsewhere. Unset, a random key is kept in the "
+        "database when that is PostgreSQL, else in a file `token.key` beside the data. Changing it "
+        "costs nobody more than a new token. **Differs from distribution**, which signs the state "
+        "of uploads with it; here that is in the database.",
+        bounds="16 is what distribution's Helm chart generates.",
+        secret=True,
+    )
     headers: Mapping[str, tuple[str, ...]] = setting(
         MapOf(
             ListOf(Text(name="a header value", pattern=HEADER_VALUE)), "header name", HEADER_NAME

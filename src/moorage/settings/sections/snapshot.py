@@ -38,4 +38,5 @@ class Snapshot:
         24,
         "How many snapshots are kept; older ones are deleted. `moorage rebuild` uses the newest "
         "that is whole.",
+        bounds="24 is a day of them at the usual interval.",
     )

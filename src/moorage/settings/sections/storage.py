@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The `storage` and `database` sections: where bytes and metadata are kept, and their upkeep."""
+"""The `storage` section: where bytes are kept, and their upkeep."""
 
 from __future__ import annotations
 
@@ -9,13 +9,15 @@ from typing import Literal
 
 from moorage.settings.amounts import Duration
 from moorage.settings.kinds import Boolean, Choice, FilePath
-from moorage.settings.leaves import optional, optional_section, section, setting
+from moorage.settings.leaves import optional_section, section, setting
+from moorage.settings.sections.local_cache import LocalCache
+from moorage.settings.sections.object_stores import GCS, S3, Azure, Redirect
+from moorage.settings.sections.previous_store import PreviousStore
 from moorage.settings.sections.snapshot import Snapshot
 
 MINUTE = 60.0
 HOUR = 60 * MINUTE
 DAY = 24 * HOUR
-DATABASE_NAME = "moorage.db"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -125,6 +127,36 @@ class Storage:
         "with one process, and excludes `filesystem`.",
         present_when_empty=True,
     )
+    s3: S3 | None = optional_section(
+        S3,
+        "Blobs as objects in S3 and everything that speaks it; `s3aws` is another name for this "
+        "section. Needs the package `moorage[objects]`. docs/object-stores.md has examples.",
+        present_when_empty=True,
+    )
+    gcs: GCS | None = optional_section(
+        GCS,
+        "Blobs as objects in Google Cloud Storage. Needs the package `moorage[objects]`.",
+        present_when_empty=True,
+    )
+    azure: Azure | None = optional_section(
+        Azure,
+        "Blobs as objects in Azure Blob Storage. Needs the package `moorage[objects]`.",
+        present_when_empty=True,
+    )
+    redirect: Redirect = section(
+        Redirect, "Sending clients to the object store for the bytes of blobs."
+    )
+    localcache: LocalCache | None = optional_section(
+        LocalCache,
+        "Copies of what was read last from an object store, in a folder on a local disk. Blobs are "
+        "then sent by the registry itself, and clients are not sent to the store.",
+        present_when_empty=True,
+    )
+    previous: PreviousStore = section(
+        PreviousStore,
+        "Where blobs are being moved away from: they are read from there until `moorage migrate "
+        "storage` has moved them; see [moving storage](moving-storage.md).",
+    )
     delete: Delete = section(Delete, "Deleting over the API.")
     maintenance: Maintenance = section(Maintenance, "Upkeep while the registry runs.")
     snapshot: Snapshot = section(
@@ -132,24 +164,12 @@ class Storage:
     )
 
     @property
-    def driver(self) -> Literal["filesystem", "inmemory"]:
+    def driver(self) -> Literal["filesystem", "inmemory", "s3", "gcs", "azure"]:
         """Which of the stores is in use."""
+        if self.s3 is not None:
+            return "s3"
+        if self.gcs is not None:
+            return "gcs"
+        if self.azure is not None:
+            return "azure"
         return "filesystem" if self.inmemory is None else "inmemory"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Sqlite:
-    """The SQLite file."""
-
-    path: Path | None = optional(
-        FilePath(),
-        "The database file. Unset, it is `moorage.db` in `storage.filesystem.rootdirectory`. It "
-        "must be on a local disk: SQLite's write-ahead log does not work on network file systems.",
-    )
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Database:
-    """Where everything is that is not a blob."""
-
-    sqlite: Sqlite = section(Sqlite, "The database is one SQLite file.")

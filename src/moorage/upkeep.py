@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from moorage.content.service import Content
     from moorage.lifecycle.snapshot_keeping import SnapshotKeeping
     from moorage.settings.sections.storage import Maintenance
+    from moorage.spec.digests import Digest
 
 _MICROSECONDS = 1_000_000
 # What waits here waits for nobody; a short interval only makes an idle registry ask its database.
@@ -39,6 +40,8 @@ class Upkeep:
         self._snapshots = snapshots
         self._purging = maintenance.uploadpurging
         self._tasks: list[asyncio.Task[None]] = []
+        # Reading them again each minute would mend nothing, and cost what the store asks for it.
+        self._unjoinable: set[Digest] = set()
         self._log = get_logger("moorage")
 
     def start(self) -> None:
@@ -96,8 +99,10 @@ class Upkeep:
         digest = await self._content.joining.next_split("")
         while digest is not None:
             try:
-                await self._content.joining.join(digest)
+                if digest not in self._unjoinable:
+                    await self._content.joining.join(digest)
             except (DamagedBlob, KeyError) as error:
+                self._unjoinable.add(digest)
                 self._log.exception("a blob cannot be joined", error, digest=digest)
             digest = await self._content.joining.next_split(digest)
 

@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import json
 import time
 import urllib.request
 from typing import TYPE_CHECKING
@@ -68,25 +67,12 @@ class Fleet:
         config: dict[str, object] = {"http": {"secret": SECRET}}
         for more in settings:
             config = merge(config, more)
-        return FleetRegistry(self._folder / name, config)
+        return RunningRegistry(self._folder / name, config)
 
     def close(self) -> None:
         """Drop the databases."""
         for name in self._databases:
             self._postgres.drop(name)
-
-
-class FleetRegistry(RunningRegistry):
-    """A registry whose default store gives way to the one that is named."""
-
-    def write_config(self) -> Path:
-        """Leave the filesystem out where another store is named."""
-        path = super().write_config()
-        config = json.loads(path.read_text())
-        if set(config["storage"]) & {"s3", "gcs", "azure"}:
-            del config["storage"]["filesystem"]
-        path.write_text(json.dumps(config))
-        return path
 
 
 @pytest.fixture

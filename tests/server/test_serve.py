@@ -378,6 +378,19 @@ def test_dead_worker_is_replaced() -> None:
         assert any("a new one starts" in line for line in running.errors)
 
 
+def test_signal_while_workers_start() -> None:
+    """A signal in the moment of the fork ends the workers too, instead of being swallowed."""
+    for _ in range(8):
+        with program(workers=2) as running:
+            pid = running.process.pid
+            children = Path(f"/proc/{pid}/task/{pid}/children")
+            end = time.monotonic() + SECONDS
+            while not children.read_text():
+                assert time.monotonic() < end, "no worker was started"
+            running.process.send_signal(signal.SIGTERM)
+            assert running.end() == 0
+
+
 def test_killed_supervisor_leaves_nobody() -> None:
     """After `kill -9` of the supervisor no worker stays behind on the port."""
     with program(workers=2) as running:

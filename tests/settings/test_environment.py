@@ -28,6 +28,17 @@ COMPANIONS = {
     },
     "database.postgres": {"REGISTRY_DATABASE_POSTGRES_URL": "postgresql://"},
     "database.previous": {"REGISTRY_DATABASE_POSTGRES_URL": "postgresql://"},
+    "storage.localcache": {
+        "REGISTRY_STORAGE_S3_BUCKET": "b",
+        "REGISTRY_STORAGE_LOCALCACHE_ROOTDIRECTORY": "/c",
+    },
+    "storage.previous": {"REGISTRY_DATABASE_POSTGRES_URL": "postgresql://"},
+    "storage.previous.s3": {"REGISTRY_STORAGE_PREVIOUS_S3_BUCKET": "b"},
+    "storage.previous.gcs": {"REGISTRY_STORAGE_PREVIOUS_GCS_BUCKET": "b"},
+    "storage.previous.azure": {
+        "REGISTRY_STORAGE_PREVIOUS_AZURE_ACCOUNTNAME": "a",
+        "REGISTRY_STORAGE_PREVIOUS_AZURE_CONTAINER": "c",
+    },
     "storage.gcs": {"REGISTRY_STORAGE_GCS_BUCKET": "b"},
     "storage.azure": {
         "REGISTRY_STORAGE_AZURE_ACCOUNTNAME": "a",

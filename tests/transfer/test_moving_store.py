@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from moorage.db.sqlite import SQLiteDatabase
 from moorage.lifecycle.pace import Pace
 from moorage.observe.progress import SilentProgress
 from moorage.spec.digests import Digest
@@ -24,7 +23,8 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterable, Awaitable, Callable, Sequence
     from pathlib import Path
 
-    from moorage.db.protocol import Transaction
+    from moorage.db.protocol import Database, Transaction
+    from tests.support.engines import Engine
 
 BODY = b"one and two and three"
 DIGEST = Digest.of(BODY)
@@ -33,8 +33,8 @@ DIGEST = Digest.of(BODY)
 class Bench:
     """A move between two object stores in memory."""
 
-    def __init__(self, folder: Path) -> None:
-        self.database = SQLiteDatabase(folder / "moorage.db")
+    def __init__(self, database: Database) -> None:
+        self.database = database
         self.old, self.new = RecordedMemory(), RecordedMemory()
         self.store = moving_store(self.new, self.old)
         self.left: dict[str, str] = {}
@@ -96,9 +96,9 @@ class Bench:
 
 
 @pytest.fixture
-def bench(tmp_path: Path) -> Bench:
-    """An empty one."""
-    return Bench(tmp_path)
+def bench(engine: Engine, tmp_path: Path) -> Bench:
+    """An empty one on each engine."""
+    return Bench(engine.database(tmp_path))
 
 
 @pytest.mark.parametrize("delete", [False, True])

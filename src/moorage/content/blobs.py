@@ -119,6 +119,8 @@ class Blobs:
                 if file is not None:
                     return FileContent(file)
             extents = [Extent(blob.key, blob.size)] if blob.whole else await self._extents(blob)
+            if sum(extent.size for extent in extents) != blob.size:
+                raise KeyError(blob.key)  # noqa: TRY301 (as when the store has lost it)
             content = StreamContent(
                 lambda start, stop: read_extents(self._store, extents, start, stop)
             )

@@ -43,7 +43,7 @@ if TYPE_CHECKING:
     from moorage.content.blobs import Blobs
     from moorage.content.changes import Actor
     from moorage.content.uploads import Chunk
-    from moorage.db.protocol import Database, Reader, Transaction
+    from moorage.db.protocol import Database, Transaction
     from moorage.spec.digests import Hasher
     from moorage.spec.names import RepositoryName
     from moorage.storage.protocol import ExtentStore
@@ -58,7 +58,10 @@ _RECORD = """
     WHERE session = $1 AND received = $2
 """
 _RECORD_EXTENT = "INSERT INTO upload_extents (session, ordinal, key, size) VALUES ($1, $2, $3, $4)"
-_EXTENTS = "SELECT key, size FROM upload_extents WHERE session = $1 ORDER BY ordinal"
+_EXTENTS = """
+    SELECT key, size FROM upload_extents WHERE session = $1 AND ordinal < $2 ORDER BY ordinal
+"""
+_ALL_EXTENTS = "SELECT key, size FROM upload_extents WHERE session = $1 ORDER BY ordinal"
 _END = "DELETE FROM uploads WHERE session = $1 AND received = $2"
 _FORGET = "DELETE FROM uploads WHERE session = $1"
 _FORGET_IDLE = "DELETE FROM uploads WHERE session = $1 AND touched_at < $2"
@@ -116,7 +119,8 @@ class ExtentUploads(Uploads):
                 before = upload = await self._record(before, body, fresh)
                 fresh = []
             body.check()
-        extents = [*await self._recorded(session), *fresh]
+        # What others have recorded meanwhile is no part of this blob, nor is its sidecar ours.
+        extents = [*await self._recorded(session, before.received), *fresh]
         try:
             actual = await self._digest(upload, extents, digest.algorithm)
             require_digest(digest, actual, upload.received)
@@ -221,17 +225,23 @@ class ExtentUploads(Uploads):
         if upload.digest_so_far.algorithm == algorithm:
             return upload.digest_so_far
         hasher = new_hasher(algorithm)
-        async for piece in read_extents(self._store, extents, 0, upload.received):
-            hasher.update(piece)
+        await self._hash(hasher, extents, 0, upload.received)
         return digest_from(algorithm, hasher)
 
     async def _hash_range(self, session: str, hasher: Hasher, start: int, stop: int) -> None:
-        extents = await self._recorded(session)
-        async for piece in read_extents(self._store, extents, start, stop):
-            hasher.update(piece)
+        await self._hash(hasher, await self._recorded(session, stop), start, stop)
 
-    async def _recorded(self, session: str, reader: Reader | None = None) -> list[Extent]:
-        rows = await (reader or self._database).fetch_all(_EXTENTS, session)
+    async def _hash(self, hasher: Hasher, extents: Sequence[Extent], start: int, stop: int) -> None:
+        try:
+            async for piece in read_extents(self._store, extents, start, stop):
+                hasher.update(piece)
+        except KeyError:
+            # Its session was ended and its objects swept; or they are lost, and it is as well.
+            raise BlobUploadUnknown from None
+
+    async def _recorded(self, session: str, stop: int) -> list[Extent]:
+        """The extents of the upload's first `stop` bytes."""
+        rows = await self._database.fetch_all(_EXTENTS, session, stop)
         return [Extent(key, size) for key, size in rows]
 
     async def _commit(self, pushed: _Pushed, actor: Actor) -> None:
@@ -294,8 +304,9 @@ class ExtentUploads(Uploads):
                 ended = await transaction.execute(_FORGET, session)
             else:
                 ended = await transaction.execute(_FORGET_IDLE, session, idle_since)
-            recorded = await self._recorded(session, transaction) if ended else []
+            rows = await transaction.fetch_all(_ALL_EXTENTS, session) if ended else []
             await transaction.execute(_FORGET_EXTENTS, session)
+            recorded = [Extent(key, size) for key, size in rows]
             await throw_away(transaction, [*recorded, *fresh], at)
             return bool(ended)
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from moorage.content.changes import now
+from moorage.spec.errors import OCIError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -22,12 +23,15 @@ _THROW = """
 """
 _RIPE = "SELECT key FROM garbage WHERE not_before <= $1 ORDER BY not_before LIMIT $2"
 _GONE = "DELETE FROM garbage WHERE key = $1"
+_LATER = "UPDATE garbage SET not_before = $2 WHERE key = $1"
 
 # One statement's worth; a sweep goes on until nothing ripe is left.
 BATCH = 200
 # A download that began before its object was replaced may take this long (microseconds): at 1 MB/s,
 # 86 GB.
 READERS_GRACE = 24 * 3600 * 1_000_000
+# What a store does not let go of (a legal hold, say) is asked for again after everything else.
+REFUSED_PAUSE = 3600 * 1_000_000
 
 
 async def throw_away(transaction: Transaction, extents: Iterable[Extent], not_before: int) -> None:
@@ -48,15 +52,36 @@ class Garbage:
         """Destroy everything that is ripe; return how many objects that were.
 
         Two sweepers at once do no harm: deleting twice is no error.
+
+        Raises:
+            OCIError: the store has refused one of them, which the next sweep leaves for later.
         """
         count = 0
         while rows := await self._database.fetch_all(_RIPE, now(), BATCH):
-            keys: list[str] = [key for (key,) in rows]
-            for key in keys:
-                await self._store.delete(key)
-            await self._forget(keys)
-            count += len(keys)
+            gone: list[str] = []
+            try:
+                for (key,) in rows:
+                    await self._delete(key)
+                    gone.append(key)
+            finally:
+                await self._forget(gone)
+            count += len(gone)
         return count
+
+    async def _delete(self, key: str) -> None:
+        try:
+            await self._store.delete(key)
+        except OCIError:
+            await self._put_off(key)
+            raise
+
+    async def _put_off(self, key: str) -> None:
+        later = now() + REFUSED_PAUSE
+
+        async def put_off(transaction: Transaction) -> None:
+            await transaction.execute(_LATER, key, later)
+
+        await self._database.transaction(put_off, durable=False)
 
     async def _forget(self, keys: list[str]) -> None:
         async def forget(transaction: Transaction) -> None:

@@ -2,7 +2,8 @@
 """Makes one object of a blob that was uploaded in several requests.
 
 A blob of several extents is read in sequence; only one that is a single object can be fetched from
-the store by the client itself. Nobody waits for this: it runs behind the serving.
+the store by the client itself. Nobody waits for this: it runs behind the serving. What is longer
+than an object can be stays in pieces.
 """
 
 from __future__ import annotations
@@ -22,10 +23,17 @@ if TYPE_CHECKING:
     from moorage.spec.digests import Hasher
     from moorage.storage.protocol import BlobStore, StoredBlob
 
-_SPLIT = "SELECT digest FROM extents WHERE ordinal = 1 AND digest > $1 ORDER BY digest LIMIT 1"
+_SPLIT = """
+    SELECT e.digest FROM extents e JOIN blobs b ON b.digest = e.digest
+    WHERE e.ordinal = 1 AND e.digest > $1 AND b.size <= $2
+    ORDER BY e.digest LIMIT 1
+"""
 _EXTENTS = "SELECT key, size FROM extents WHERE digest = $1 ORDER BY ordinal"
 _FORGET = "DELETE FROM extents WHERE digest = $1"
 _STORE = "INSERT INTO extents (digest, ordinal, key, size) VALUES ($1, 0, $2, $3)"
+
+# What every store holds as one object: S3 takes 10,000 parts, the smallest of which have 5 MiB.
+LARGEST_BYTES = 48 * 1024**3
 
 
 class DamagedBlob(Exception):
@@ -44,11 +52,11 @@ class Joining:
 
     async def next_split(self, after: str) -> Digest | None:
         """The first blob of several extents whose digest sorts behind `after`."""
-        row = await self._database.fetch_one(_SPLIT, after)
+        row = await self._database.fetch_one(_SPLIT, after, LARGEST_BYTES)
         return Digest(row[0]) if row else None
 
     async def join(self, digest: Digest) -> bool:
-        """Join one blob; False when somebody else changed it meanwhile.
+        """Join one blob; False when somebody else changed it meanwhile, or it is too long.
 
         Raises:
             DamagedBlob: its bytes are not what they should be; nothing was changed.
@@ -60,10 +68,13 @@ class Joining:
         pieces = _hashed(read_extents(self._store, extents, 0, size), hasher)
         joined = await self._store.write(digest, pieces)
         actual = digest_from(digest.algorithm, hasher)
+        if actual == digest and not joined.pieces:
+            return await self._replace(digest, extents, joined)
+        for extent in joined.extents:
+            await self._store.delete(extent.key)
         if actual != digest:
-            await self._store.delete(joined.key)
             raise DamagedBlob(digest, actual)
-        return await self._replace(digest, extents, joined)
+        return False
 
     async def _extents(self, digest: Digest) -> list[Extent]:
         rows = await self._database.fetch_all(_EXTENTS, digest)

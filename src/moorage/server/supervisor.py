@@ -14,7 +14,7 @@ import os
 import select
 import signal
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
@@ -135,9 +135,11 @@ class _Supervisor:
     def _start_missing(self) -> None:
         while self._missing and time.monotonic() >= self._missing_until:
             number = self._missing.pop(0)
-            process = os.fork()
-            if process == 0:
-                self._become_worker(number)
+            # A worker has the supervisor's handlers for a moment, which would swallow the signal.
+            with _held_back(signal.SIGTERM, signal.SIGINT):
+                process = os.fork()
+                if process == 0:
+                    self._become_worker(number)
             self._started[process] = (number, time.monotonic())
 
     def _become_worker(self, number: int) -> None:
@@ -147,6 +149,7 @@ class _Supervisor:
             signal.set_wakeup_fd(-1)
             for handled in (signal.SIGTERM, signal.SIGINT, signal.SIGCHLD):
                 signal.signal(handled, signal.SIG_DFL)
+            signal.pthread_sigmask(signal.SIG_UNBLOCK, (signal.SIGTERM, signal.SIGINT))
             for pipe in (self._alive_write, self._ready_read, self._wake_read, self._wake_write):
                 os.close(pipe)
             link = WorkerLink(number, self._alive_read, self._ready_write)
@@ -217,6 +220,16 @@ class _Supervisor:
         for process in self._started:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(process, number)
+
+
+@contextlib.contextmanager
+def _held_back(*signals: signal.Signals) -> Iterator[None]:
+    """Signals that come inside the block are delivered after it."""
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, signals)
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def _ended() -> list[tuple[int, int]]:

@@ -63,7 +63,8 @@ class PartBudget:
     def _leave(self, turn: asyncio.Future[None]) -> None:
         if turn.done() and not turn.cancelled():
             self.give_back()
-        else:
+        elif turn in self._waiting:
+            # Not there: somebody gave a part back meanwhile, and has passed it over.
             self._waiting.remove(turn)
 
     def try_take(self) -> bool:

@@ -21,7 +21,7 @@ from moorage.lifecycle.snapshots import FOLDER as SNAPSHOT_FOLDER
 from moorage.spec.digests import Digest, digest_from, new_hasher
 from moorage.storage.extents import read_extents
 from moorage.storage.moving import MovingStore
-from moorage.storage.protocol import Extent, WrongContent
+from moorage.storage.protocol import Extent, ExtentStore, WrongContent
 from moorage.transfer.report import CannotTransfer
 
 if TYPE_CHECKING:
@@ -208,8 +208,10 @@ class StoreMove:
         self._progress.advance(1)
 
     async def _count_uploads(self) -> int:
-        """The uploads under way that have bytes in the previous store."""
+        """The uploads under way that have bytes in the previous store, and can go on."""
         sessions = set()
+        if not isinstance(self._store.store, ExtentStore):
+            return 0
         for session, key in await self._database.fetch_all(_UPLOADING):
             try:
                 if await self._store.is_in_previous(key):

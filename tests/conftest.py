@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 DEFAULT_KILLS = 25
-DEFAULT_CLUSTER_SECONDS = 10.0
+DEFAULT_CLUSTER_SECONDS = 8.0
 # Settings and credentials of programs and libraries that tests start or use.
 PERSONAL = ("AWS_", "AZURE_", "AZURITE_", "GOOGLE_", "MOTO_", "PG", "REGISTRY_", "VGW_")
 SERVICES: dict[Kind, str] = {"s3": "S3", "azure": "Azure", "gcs": "Google Cloud Storage"}
@@ -49,7 +49,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         type=float,
         default=DEFAULT_CLUSTER_SECONDS,
         metavar="N",
-        help="how long tests/cluster breaks replicas under clients (default 10, on each ground)",
+        help="how long tests/cluster breaks replicas under clients (default 8, on each ground)",
     )
     parser.addoption(
         "--upload-megabytes",

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 from moorage.content.changes import now
 from moorage.content.joining import DamagedBlob
 from moorage.observe.logs import get_logger
+from moorage.spec.errors import OCIError
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -79,6 +80,9 @@ class Upkeep:
         while True:
             try:
                 await work()
+            except OCIError as refusal:
+                # Of the database or the store, which have said what it is about.
+                self._log.error(f"{what} failed: {refusal.message}")
             except Exception as error:  # noqa: BLE001 (the next round may succeed; serving goes on)
                 self._log.exception(f"{what} failed", error)
             # Replicas that were started together should not go on together.

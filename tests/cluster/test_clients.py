@@ -11,6 +11,7 @@ import pytest
 from tests.clients.engine import Docker, docker_engine
 from tests.clients.samples import busybox_image, image_layout
 from tests.clients.sandbox import Sandbox, need_root, tool
+from tests.support.grounds import SERVERS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -55,6 +56,7 @@ def test_skopeo(cluster: Cluster, sandbox: Sandbox, name: str, tmp_path: Path) -
     assert set(cluster.balancer.taken - before) == set(cluster.balancer.servers)
 
 
+@pytest.mark.parametrize("cluster", [SERVERS], indirect=True)
 def test_docker(cluster: Cluster, docker: Docker, name: str, tmp_path: Path) -> None:
     """Several layers pushed at the same time are pulled as the same image."""
     reference = f"{cluster.host}/{name}:1"

@@ -21,33 +21,37 @@ REPOSITORY = "tokens/app"
 
 
 @pytest.mark.parametrize(
-    ("name", "secret"),
-    [(FILES, None), (SERVERS, None), (SERVERS, SECRET)],
-    ids=["key in the folder", "key in the database", "http.secret"],
+    ("name", "secrets"),
+    [(FILES, [None]), (SERVERS, [None, SECRET])],
+    ids=["key in the folder", "key in the database, and http.secret"],
 )
-def test_tokens_are_everybodys(tmp_path: Path, name: str, secret: str | None) -> None:
+def test_tokens_are_everybodys(tmp_path: Path, name: str, secrets: list[str | None]) -> None:
     """What A signs is good on B and C, wherever the key comes from; a new start changes nothing."""
     users = tmp_path / "htpasswd"
     users.write_text(f"ada:{bcrypt.hashpw(b'password', bcrypt.gensalt(4)).decode()}\n")
     config = {"auth": {"htpasswd": {"path": str(users)}, "anonymous": "pull"}}
+    with ground(name, tmp_path / "ground") as shared:
+        for number, secret in enumerate(secrets):
+            folder = tmp_path / f"cluster-{number}"
+            with Cluster(folder, shared, config, secret=secret) as cluster:
+                assert_shared(cluster)
+
+
+def assert_shared(cluster: Cluster) -> None:
+    """The first replica's token opens the others, one of them after a restart."""
     image = random_image()
     target = manifest_path(REPOSITORY, "v1")
-
-    with (
-        ground(name, tmp_path / "ground") as shared,
-        Cluster(tmp_path, shared, config, secret=secret) as cluster,
-    ):
-        with Wire(f"http://{cluster.host}", [basic_auth("ada", "password")]) as wire:
-            push_image(wire, REPOSITORY, image, "v1")
-        with Wire(cluster.urls[0]) as wire:
-            assert wire.get(target).status == 401
-            given = wire.get(f"/token?service=moorage&scope=repository:{REPOSITORY}:pull")
-            assert given.status == 200, given
-        bearer = ("Authorization", f"Bearer {json.loads(given.body)['token']}")
-        for url in cluster.urls:
-            with Wire(url, [bearer]) as wire:
-                assert wire.get(target).body == image.manifest.payload
-        assert cluster.replicas[1].stop() == 0
-        cluster.replicas[1].start()
-        with Wire(cluster.urls[1], [bearer]) as wire:
+    with Wire(f"http://{cluster.host}", [basic_auth("ada", "password")]) as wire:
+        push_image(wire, REPOSITORY, image, "v1")
+    with Wire(cluster.urls[0]) as wire:
+        assert wire.get(target).status == 401
+        given = wire.get(f"/token?service=moorage&scope=repository:{REPOSITORY}:pull")
+        assert given.status == 200, given
+    bearer = ("Authorization", f"Bearer {json.loads(given.body)['token']}")
+    for url in cluster.urls:
+        with Wire(url, [bearer]) as wire:
             assert wire.get(target).body == image.manifest.payload
+    assert cluster.replicas[1].stop() == 0
+    cluster.replicas[1].start()
+    with Wire(cluster.urls[1], [bearer]) as wire:
+        assert wire.get(target).body == image.manifest.payload

@@ -16,6 +16,7 @@ from tests.durability.pushing import offset_of
 from tests.support.images import OCTET_STREAM, blob_path, with_digest
 
 if TYPE_CHECKING:
+    from collections.abc import Set as AbstractSet
     from random import Random
 
     from tests.cluster.asking import Asker
@@ -73,7 +74,8 @@ class Uploads:
             try:
                 if await self._continue(location, blob, closing=closing):
                     closing = True
-                    await self._close(location, blob)
+                    # The cut request may be heard only now, and hold the upload for a moment.
+                    await self._close(location, blob, refusals={416})
                     return
             except (Unknown, Unheard):
                 await asyncio.sleep(0.1)
@@ -108,10 +110,16 @@ class Uploads:
         answer = await self._asker.ask("POST", f"/v2/{repository}/blobs/uploads/", expected={202})
         return answer.location
 
-    async def _close(self, location: str, blob: Content, body: bytes = b"") -> None:
+    async def _close(
+        self,
+        location: str,
+        blob: Content,
+        body: bytes = b"",
+        refusals: AbstractSet[int] = frozenset(),
+    ) -> None:
         target = with_digest(location, blob.digest)
         answer = await self._asker.ask(
-            "PUT", target, OCTETS, body=body, expected={201, *self._setbacks}
+            "PUT", target, OCTETS, body=body, expected={201, *self._setbacks, *refusals}
         )
         if answer.status != 201:
             raise Unknown

@@ -30,15 +30,18 @@ FOLDER = Path(__file__).parent
 PROGRAM = os.environ.get("CONFORMANCE_PROGRAM")
 # Replicas are ours alone.
 PARAMS = ("one",) if PROGRAM else ("one", "replicas")
-# What is settled before anything is shared, and what is long: with replicas only on demand.
+# What is settled before anything is shared, what is long, what is said twice: with replicas only
+# on demand.
 LEFT_OUT = (
     "test_http",
     "test_media_types",
+    "test_methods",
     "test_names",
     "test_negotiation",
     "test_old_suite_push",
 )
 LONG = ("test_ten_thousand_tags", "test_thousand_layers")
+TWICE = "[replicas-sha512-"
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
@@ -49,8 +52,8 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         on_replicas = isinstance(item, pytest.Function) and "[replicas" in item.name
         if chosen == "all" or not on_replicas or item.path.parent != FOLDER:
             return True
-        name = item.name.partition("[")[0]
-        return chosen == "some" and item.path.stem not in LEFT_OUT and name not in LONG
+        left_out = item.path.stem in LEFT_OUT or item.name.startswith(LONG) or TWICE in item.name
+        return chosen == "some" and not left_out
 
     kept = [item for item in items if is_wanted(item)]
     if len(kept) < len(items):

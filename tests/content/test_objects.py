@@ -42,8 +42,8 @@ UPLOADS = "/v2/a/blobs/uploads/"
 class Registry:
     """The content over a store of objects in memory, and what its catalogue says."""
 
-    def __init__(self, folder: Path) -> None:
-        self.store = ExtentMemory()
+    def __init__(self, folder: Path, store: ExtentMemory | None = None) -> None:
+        self.store = store or ExtentMemory()
         self.database = SQLiteDatabase(folder / "moorage.db")
         self.content: Content = build_content(
             self.database, self.store, EventLog(), boot="", rules=ManifestRules()
@@ -73,9 +73,9 @@ class Registry:
 
 
 @asynccontextmanager
-async def registry_in(folder: Path) -> AsyncIterator[Registry]:
+async def registry_in(folder: Path, store: ExtentMemory | None = None) -> AsyncIterator[Registry]:
     """A registry whose catalogue is in the folder."""
-    registry = Registry(folder)
+    registry = Registry(folder, store)
     await registry.database.start()
     try:
         yield registry

@@ -211,3 +211,17 @@ def test_the_same_content_from_two_sides_at_once(tmp_path: Path, engine: Engine)
             assert answer.body == blob.payload
     assert len(list((tmp_path / "data" / "blobs").glob("sha256/*/*"))) == 1
     assert not list((tmp_path / "data" / "uploads").iterdir())
+
+
+def test_what_was_refused_is_not_in_the_way_of_the_end(tmp_path: Path, engine: Engine) -> None:
+    """After a chunk that was too long an empty closing request still finds exactly the rest."""
+    with InProcess(registry_app(tmp_path, engine.config)) as client:
+        location = client.request("POST", "/v2/a/blobs/uploads/").location
+        assert client.request("PATCH", location, body=b"kept").status == 202
+        too_long = client.begin("PATCH", location, ("Content-Range", "4-5"))
+        too_long.send(b"x")
+        assert too_long.finish(b"yz").status == 400
+
+        digest = digest_of(b"kept")
+        assert client.request("PUT", with_digest(location, digest)).status == 201
+        assert client.request("GET", blob_path("a", digest)).body == b"kept"

@@ -139,7 +139,12 @@ def test_a_command_says_that_there_is_no_registry(
     database = postgres_server.new_database("template1")
     commands = Commands.of(RunningRegistry(tmp_path, postgres_server.config(database)))
 
-    for words in (["ls"], ["check"], ["import", tmp_path / "nothing", "--dry-run"]):
+    for words in (
+        ["ls"],
+        ["check"],
+        ["backup", tmp_path / "backup"],
+        ["import", tmp_path / "nothing", "--dry-run"],
+    ):
         outcome = commands.run(*words)
         assert outcome.code == 2, outcome
         assert "there is no registry in it" in outcome.errors

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import asyncio
+import multiprocessing
 import sqlite3
 import stat
 from typing import TYPE_CHECKING
@@ -18,6 +19,8 @@ from tests.db.contract import COUNT, INSERT, DatabaseContract, insert
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
+    from multiprocessing.queues import Queue
+    from multiprocessing.synchronize import Barrier
     from pathlib import Path
 
     from moorage.db.protocol import Transaction
@@ -33,6 +36,38 @@ class TestContract(DatabaseContract):
     def make(self) -> SQLiteDatabase:
         """A connection of another process to the same file."""
         return SQLiteDatabase(self._path)
+
+
+def start_at(path: Path, begin: Barrier, failures: Queue[str]) -> None:
+    """What each of several processes does that open a file at the same moment."""
+
+    async def run() -> None:
+        database = SQLiteDatabase(path)
+        begin.wait()
+        await database.start()
+        await database.close()
+
+    try:
+        asyncio.run(run())
+    except Exception as error:  # noqa: BLE001 (told to the test, in another process)
+        failures.put(str(error))
+
+
+def test_processes_that_start_at_once(tmp_path: Path) -> None:
+    """Several processes may open a file that none of them has made yet."""
+    context = multiprocessing.get_context("fork")
+    for number in range(10):
+        path = tmp_path / f"{number}.db"
+        begin, failures = context.Barrier(4), context.Queue()
+        starting = [
+            context.Process(target=start_at, args=(path, begin, failures)) for _ in range(4)
+        ]
+        for process in starting:
+            process.start()
+        for process in starting:
+            process.join(60)
+        assert failures.empty(), failures.get()
+        assert [process.exitcode for process in starting] == [0] * 4
 
 
 def with_database(path: Path, scenario: Callable[[SQLiteDatabase], Awaitable[None]]) -> None:

@@ -126,6 +126,26 @@ def test_a_second_backup_copies_only_what_is_new(stocked: Stocked, tmp_path: Pat
     assert catalogue.name == second["catalogue"]["file"]
 
 
+def test_the_backup_of_another_registry_is_not_replaced(
+    stocked: Stocked, empty: RunningRegistry, tmp_path: Path
+) -> None:
+    """A registry whose database lacks what the backup has gets a folder of its own."""
+    folder = tmp_path / "backup"
+    backup_of(stocked.commands, folder)
+    before = sorted(path.name for path in folder.iterdir())
+    with empty:
+        pass
+
+    outcome = Commands.of(empty).run("backup", folder, "--prune")
+
+    assert outcome.code == 2, outcome
+    assert "another registry" in outcome.errors
+    assert sorted(path.name for path in folder.iterdir()) == before
+    assert stocked.commands.run("backup", folder, "--check").code == 0
+    (folder / "backup.json").unlink()
+    backup_of(Commands.of(empty), folder)
+
+
 def test_pruning_forgets_what_the_backup_does_not_need(stocked: Stocked, tmp_path: Path) -> None:
     """With --prune a blob that the registry has no more leaves the folder, without it it stays."""
     folder = tmp_path / "backup"

@@ -96,7 +96,7 @@ async def _backup(
 
     pace = Pace(parse_rate(rate))
     folder = BackupFolder(destination)
-    database, store, _ = build_heart(settings_for(config))
+    database, store, _ = build_heart(settings_for(config), must_exist=True)
     report = BackupReport(_ignore if as_json else _print)
     async with opened(database, store):
         with folder.opened_for_writing(), shown_progress(silent=as_json) as progress:

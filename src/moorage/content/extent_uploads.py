@@ -38,7 +38,7 @@ from moorage.storage.extents import read_extents
 from moorage.storage.protocol import Extent, InheritingStore, StoredBlob
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Sequence
+    from collections.abc import AsyncIterator, Iterable, Sequence
 
     from moorage.content.blobs import Blobs
     from moorage.content.changes import Actor
@@ -113,14 +113,14 @@ class ExtentUploads(Uploads):
         if body is not None:
             fresh = await self._write(before, body)
             upload = _after(before, body)
-            # Beside extents that others could finish as well, only who wins may go on to `record`
-            # a digest in the store: the one that is written last there must be the one kept here.
-            if body.incomplete or before.received:
-                before = upload = await self._record(before, body, fresh)
-                fresh = []
-            body.check()
+            if body.incomplete:
+                await self._record(before, body, fresh)
+                body.check()
         # What others have recorded meanwhile is no part of this blob, nor is its sidecar ours.
         extents = [*await self._recorded(session, before.received), *fresh]
+        if _size(extents) != upload.received:
+            await self._discard(fresh)
+            raise await self._overtaken(before)
         try:
             actual = await self._digest(upload, extents, digest.algorithm)
             require_digest(digest, actual, upload.received)
@@ -211,7 +211,9 @@ class ExtentUploads(Uploads):
                 offset += extent.size
             return True
 
-        if not await self._database.transaction(record, durable=False):
+        # Durable, because beside the request to the store it costs nothing: what was answered is
+        # not forgotten when the database crashes.
+        if not await self._database.transaction(record):
             raise await self._overtaken(before)
         algorithm = upload.digest_so_far.algorithm
         self._hashes.remember(upload.session, algorithm, upload.received, body.hasher)
@@ -229,7 +231,10 @@ class ExtentUploads(Uploads):
         return digest_from(algorithm, hasher)
 
     async def _hash_range(self, session: str, hasher: Hasher, start: int, stop: int) -> None:
-        await self._hash(hasher, await self._recorded(session, stop), start, stop)
+        extents = await self._recorded(session, stop)
+        if _size(extents) != stop:  # it was ended since this request has looked
+            raise BlobUploadUnknown
+        await self._hash(hasher, extents, start, stop)
 
     async def _hash(self, hasher: Hasher, extents: Sequence[Extent], start: int, stop: int) -> None:
         try:
@@ -255,16 +260,24 @@ class ExtentUploads(Uploads):
             ended = await self._link(pushed, stored, actor)
         if pushed.session is not None and not ended:
             raise await self._overtaken(pushed.session)
+        if stored is not None and pushed.is_contested:
+            with suppress(OCIError):  # joined in a moment, the blob has a name that tells as much
+                await self._store.record(stored)
 
     async def _seal(self, pushed: _Pushed) -> StoredBlob:
-        """The extents as a blob that can be found again without the catalogue."""
+        """The extents as a blob that can be found again without the catalogue.
+
+        The digest is written beside the first extent. Where another request may be finishing the
+        same session with another end, that has to wait until it is known which of them wins.
+        """
         if not pushed.extents:
             return await self._store.write(pushed.digest, _nothing())
-        size = sum(extent.size for extent in pushed.extents)
+        size = _size(pushed.extents)
         first, *more = pushed.extents
         pieces = (first, *more) if more else ()
         stored = StoredBlob(first.key, pushed.digest, size, pieces)
-        await self._store.record(stored)
+        if not pushed.is_contested:
+            await self._store.record(stored)
         return stored
 
     async def _link(self, pushed: _Pushed, stored: StoredBlob | None, actor: Actor) -> bool:
@@ -310,7 +323,8 @@ class ExtentUploads(Uploads):
             await throw_away(transaction, [*recorded, *fresh], at)
             return bool(ended)
 
-        return await self._database.transaction(drop, durable=False)
+        # Durable: a session that a crash brings back must not come back without its objects.
+        return await self._database.transaction(drop)
 
     async def _discard(self, extents: Sequence[Extent]) -> None:
         """Let go of objects that no row knows; one that stays is found by `moorage check`."""
@@ -333,6 +347,15 @@ class _Pushed:
     extents: Sequence[Extent]
     fresh: Sequence[Extent]
     session: Upload | None = None
+
+    @property
+    def is_contested(self) -> bool:
+        """Whether others could give the same beginning another end."""
+        return bool(self.fresh) and len(self.extents) > len(self.fresh)
+
+
+def _size(extents: Iterable[Extent]) -> int:
+    return sum(extent.size for extent in extents)
 
 
 def _after(before: Upload, body: RequestBody) -> Upload:

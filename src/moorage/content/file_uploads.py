@@ -157,12 +157,13 @@ class FileUploads(Uploads):
             expected = expected_chunk(upload.received, chunk.content_range, chunk.content_length)
         except RangeInvalid as refusal:
             raise UploadConflict(upload, refusal) from None
+        # Also where nothing is added: what lies behind would make the file another one.
+        file.rewind(upload.received)
         if expected == 0:
             return upload
         if upload.received or algorithm is None:
             algorithm = upload.digest_so_far.algorithm
         hasher = await self._hashes.resume(upload.session, algorithm, upload.received)
-        file.rewind(upload.received)
         changed, received = upload, upload.received
         try:
             async for piece in chunk.pieces:

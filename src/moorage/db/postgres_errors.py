@@ -115,8 +115,10 @@ def may_pass(error: BaseException) -> bool:
         return state in (_TOO_MANY_CONNECTIONS, _STARTING) or state.startswith(_LOST)
     if isinstance(error, asyncpg.ClientConfigurationError | ssl.SSLCertVerificationError):
         return False
-    # A host of several that is no primary yet, and everything that networks do.
-    return isinstance(error, OSError | TimeoutError | asyncpg.TargetServerAttributeNotMatched)
+    # A host of several that is no primary yet, a server that died in the middle of a sentence, and
+    # everything that networks do.
+    passing = (OSError, TimeoutError, asyncpg.TargetServerAttributeNotMatched)
+    return isinstance(error, (*passing, asyncpg.InternalClientError))
 
 
 def unusable(url: str, error: BaseException) -> Unavailable:
@@ -144,7 +146,7 @@ def _reason(error: BaseException) -> str:
         return str(error)
     if isinstance(error, TimeoutError):
         return "no answer within database.postgres.connecttimeout"
-    if isinstance(error, OSError):
+    if isinstance(error, OSError | asyncpg.InternalClientError):
         return _network_reason(error)
     if isinstance(error, asyncpg.TargetServerAttributeNotMatched):
         return "no host of database.postgres.url is a primary: a standby cannot be written"
@@ -156,7 +158,9 @@ def _reason(error: BaseException) -> str:
     )
 
 
-def _network_reason(error: OSError) -> str:
+def _network_reason(error: OSError | asyncpg.InternalClientError) -> str:
+    if isinstance(error, asyncpg.InternalClientError):
+        return "the connection broke while it was made: is the server restarting?"
     if isinstance(error, gaierror):
         return f"its host name is not known: {error.strerror}"
     if error.filename is not None:

@@ -10,11 +10,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from moorage.db.migrations import pending
+from moorage.db.migrations import SCHEMA, newest_version, oldest_program, pending
 from moorage.spec.errors import Unavailable
 
 if TYPE_CHECKING:
     import asyncpg
+
+    from moorage.db.migrations import Migration
 
 # Any number will do, as long as nothing else in the database takes it: "moorage" on a telephone.
 _LOCK = 6_667_243
@@ -23,27 +25,33 @@ _PATIENCE_MILLISECONDS = 600_000
 OLDEST_SERVER = 130_000  # pg_current_xact_id; older ones are out of support
 _MICROSECOND_CLOCK = "(extract(epoch FROM clock_timestamp()) * 1000000)::bigint"
 
-_SERVER = """
+_SERVER = f"""
     SELECT current_setting('server_version_num')::bigint, current_setting('server_version'),
         (SELECT pg_encoding_to_char(encoding) FROM pg_database WHERE datname = current_database()),
-        to_regclass('moorage_schema') IS NOT NULL
+        to_regclass('{SCHEMA}') IS NOT NULL
 """
-_VERSION = "SELECT coalesce(max(version), 0) FROM moorage_schema"
+_VERSION = f"SELECT coalesce(max(version), 0) FROM {SCHEMA}"  # noqa: S608 (constants)
+_OLDEST = f"SELECT works_with FROM {SCHEMA} WHERE version = $1"  # noqa: S608 (constants)
 _OWN_TABLES = (
-    "CREATE TABLE IF NOT EXISTS moorage_schema (version BIGINT PRIMARY KEY, at BIGINT NOT NULL)",
+    f"""
+    CREATE TABLE IF NOT EXISTS {SCHEMA}
+        (version BIGINT PRIMARY KEY, at BIGINT NOT NULL, works_with BIGINT)
+    """,
     """
     CREATE UNLOGGED TABLE IF NOT EXISTS moorage_incarnation
         (one BIGINT PRIMARY KEY, token TEXT NOT NULL)
     """,
 )
-_RECORD = f"INSERT INTO moorage_schema (version, at) VALUES ($1, {_MICROSECOND_CLOCK})"  # noqa: S608 (constants)
+_RECORD = f"""
+    INSERT INTO {SCHEMA} (version, at, works_with) VALUES ($1, {_MICROSECOND_CLOCK}, $2)
+"""  # noqa: S608 (constants)
 
 
 async def bring_up_to_date(connection: asyncpg.Connection, *, must_exist: bool) -> None:
     """Make or renew the schema.
 
     Raises:
-        SchemaTooNew: the database is ahead of this program.
+        SchemaTooNew: the database is ahead of this program, which cannot work on it.
         Unavailable: the database is not one that can be used, or `must_exist` and it is empty.
     """
     is_there = await _examine(connection)
@@ -51,7 +59,7 @@ async def bring_up_to_date(connection: asyncpg.Connection, *, must_exist: bool) 
         raise Unavailable(
             "there is no registry in it: start one on it, or name its configuration with --config"
         )
-    if is_there and not pending(await connection.fetchval(_VERSION)):
+    if is_there and not await _pending(connection):
         return
     async with connection.transaction(isolation="read_committed"):
         await connection.execute(
@@ -63,10 +71,20 @@ async def bring_up_to_date(connection: asyncpg.Connection, *, must_exist: bool) 
         )
         for statement in _OWN_TABLES:
             await connection.execute(statement)
-        for migration in pending(await connection.fetchval(_VERSION)):
+        for migration in await _pending(connection):
             for statement in migration.statements:
                 await connection.execute(statement, timeout=_PATIENCE_MILLISECONDS / 1000)
-            await connection.execute(_RECORD, migration.version)
+            await connection.execute(
+                _RECORD, migration.version, oldest_program(migration.version)
+            )
+
+
+async def _pending(connection: asyncpg.Connection) -> tuple[Migration, ...]:
+    version = await connection.fetchval(_VERSION)
+    oldest = None
+    if version > newest_version():
+        oldest = await connection.fetchval(_OLDEST, version)
+    return pending(version, oldest)
 
 
 async def _examine(connection: asyncpg.Connection) -> bool:

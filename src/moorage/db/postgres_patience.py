@@ -25,12 +25,15 @@ class Patience:
         self._deadline = time.monotonic() + seconds
         self._pause = FIRST_BACKOFF_SECONDS
         self.attempts = 0
+        self._violations = 0
         self.conflicts = 0
 
     def permits(self, fault: Fault) -> bool:
         """Whether a transaction that failed in this way may succeed when it runs again."""
         if fault is Fault.CONSTRAINT:
-            return self.attempts < CONSTRAINT_ATTEMPTS - 1
+            # Those alone: behind a few conflicts the first of them may be one more.
+            self._violations += 1
+            return self._violations < CONSTRAINT_ATTEMPTS
         return fault in (Fault.CONFLICT, Fault.LOST)
 
     async def wait(self, error: BaseException) -> None:

@@ -12,14 +12,16 @@ from __future__ import annotations
 import asyncio
 import random
 import sqlite3
+import time
 from collections import deque
 from typing import TYPE_CHECKING, Generic, TypeVar
 
-from moorage.db.migrations import SchemaTooNew, pending
+from moorage.db.migrations import SchemaTooNew
 from moorage.db.moving_marks import mark_in, read_mark, refusal_of
 from moorage.db.read_cache import ReadCache
-from moorage.db.sqlite_dialect import schema, statement
+from moorage.db.sqlite_dialect import statement
 from moorage.db.sqlite_file import make_database, unusable
+from moorage.db.sqlite_migrations import bring_up_to_date
 from moorage.db.sqlite_view import sqlite_view
 from moorage.db.wal import WalKeeper
 from moorage.spec.errors import InsufficientStorage, OCIError, Unavailable
@@ -43,7 +45,6 @@ LONGEST_RETRY_SECONDS = 0.02
 # mapped file would count as this process's memory, up to its whole size.
 CACHE_KIB = 8 * 1024
 _PRAGMAS = (
-    "journal_mode = WAL",
     "synchronous = NORMAL",
     "wal_autocheckpoint = 0",
     f"cache_size = -{CACHE_KIB}",
@@ -133,6 +134,7 @@ class SQLiteDatabase:
             check_same_thread=False,
         )
         try:
+            self._use_log(connection)
             for pragma in _PRAGMAS:
                 connection.execute(f"PRAGMA {pragma}")
         except BaseException:
@@ -140,20 +142,34 @@ class SQLiteDatabase:
             raise
         return connection
 
+    def _use_log(self, connection: sqlite3.Connection) -> None:
+        """Switch to the write-ahead log; on a file that others are opening too SQLite refuses
+        without waiting (https://sqlite.org/wal.html, "Sometimes Queries Return SQLITE_BUSY").
+        """
+        deadline = time.monotonic() + LOCK_SECONDS
+        while True:
+            try:
+                connection.execute("PRAGMA journal_mode = WAL")
+            except sqlite3.OperationalError as error:
+                if error.sqlite_errorcode & 0xFF not in _BUSY_CODES or time.monotonic() > deadline:
+                    raise
+                time.sleep(FIRST_RETRY_SECONDS * random.uniform(1, 20))  # noqa: S311 (as above)
+            else:
+                return
+
     def _migrate(self) -> None:
         """Bring the schema up to date inside the transaction that is open, then commit it."""
         try:
-            if mark := mark_in(self._writer):  # since `start` has looked
-                raise mark.refusal()
-            (version,) = self._writer.execute("PRAGMA user_version").fetchone()
-            for migration in pending(version):
-                for text in migration.statements:
-                    self._writer.execute(schema(text))
-                self._writer.execute(f"PRAGMA user_version = {migration.version:d}")
+            self._refuse_if_moved()  # since `start` has looked
+            bring_up_to_date(self._writer)
         except BaseException:
             self._writer.execute("ROLLBACK")
             raise
         self._writer.execute("COMMIT")
+
+    def _refuse_if_moved(self) -> None:
+        if mark := mark_in(self._writer):
+            raise mark.refusal()
 
     async def _write_all(self) -> None:
         try:

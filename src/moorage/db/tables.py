@@ -5,10 +5,14 @@ from __future__ import annotations
 
 import re
 
-from moorage.db.migrations import all_migrations
+from moorage.db.migrations import SCHEMA, all_migrations
 
 _CREATE = re.compile(r"CREATE TABLE (?:IF NOT EXISTS )?([a-z_]+)")
 _DROP = re.compile(r"DROP TABLE (?:IF EXISTS )?([a-z_]+)")
+
+
+# Which version a database has, whichever engine it is of.
+VERSION = f"SELECT coalesce(max(version), 0) FROM {SCHEMA}"  # noqa: S608 (a table of ours)
 
 
 def schema_version() -> int:

@@ -18,6 +18,7 @@ from moorage.lifecycle.backup_folder import BackupHead, DamagedCopy, describe
 from moorage.lifecycle.catalogue_file import read_table, write_catalogue
 from moorage.lifecycle.together import work_together
 from moorage.spec.digests import Digest
+from moorage.spec.errors import Unavailable
 from moorage.storage.extents import read_extents
 from moorage.storage.protocol import Extent
 
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
     from moorage.observe.progress import Progress
     from moorage.storage.protocol import BlobStore
 
+_EVENT = "SELECT 1 FROM events WHERE id = $1"
 _EXTENTS = "SELECT key, size FROM extents WHERE digest = $1 ORDER BY ordinal"
 # Hides the time that a store needs to answer; more would only fight for one disk.
 AT_ONCE = 4
@@ -72,7 +74,12 @@ class Backup:
         self._report = report
 
     async def run(self, version: str, *, with_blobs: bool, prune: bool) -> BackupReport:
-        """Make the backup; `version` is that of the program."""
+        """Make the backup; `version` is that of the program.
+
+        Raises:
+            Unavailable: the folder has a backup of another registry.
+        """
+        await self._require_same_registry()
         report, begun_at = self._report, now()
         catalogue = self._folder.new_catalogue(begun_at)
         self._progress.begin("reading the catalogue", 0, "items")
@@ -99,6 +106,21 @@ class Backup:
             wanted = {Digest(str(digest)) for (digest,) in read_table(catalogue, "blobs", "digest")}
             report.pruned = self._folder.prune(wanted)
         return report
+
+    async def _require_same_registry(self) -> None:
+        # The catalogue of the backup before is deleted when this one is complete. A configuration
+        # that names another database, or one that came back empty, must not cost the names in it.
+        try:
+            before = self._folder.head().last_event
+        except Unavailable:
+            return  # there is none that could be lost
+        if before and await self._database.fetch_one(_EVENT, before) is None:
+            raise Unavailable(
+                "the backup in this folder knows an event that the registry does not: it is of "
+                "another registry, or the database was lost or set back since; correct --config, "
+                "name another folder, or move backup.json and the catalogue elsewhere to go on "
+                "with the blobs of this one"
+            )
 
     async def _copy(self, catalogue: Path) -> None:
         total = sum(_number(size) for (size,) in read_table(catalogue, "blobs", "size"))

@@ -12,7 +12,6 @@ import asyncio
 from contextlib import aclosing, contextmanager
 from typing import TYPE_CHECKING
 
-from moorage.spec.errors import OCIError
 from moorage.storage.protocol import PIECE_BYTES
 
 if TYPE_CHECKING:
@@ -63,7 +62,7 @@ class Fill:
             self._copy = await asyncio.to_thread(self._folder.begin, self._key, self.size)
             if self._copy is not None:
                 whole = await self._fill(self._copy)
-        except (OCIError, OSError, KeyError):
+        except Exception:  # noqa: BLE001 (whatever it is: the file must go, and the room with it)
             # The readers find out by themselves: from the store, and each in its own words.
             whole = False
         finally:

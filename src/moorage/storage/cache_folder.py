@@ -79,7 +79,7 @@ class CacheFolder:
         try:
             self._make_folders()
             for left in self._root.glob(f"{RUN}*"):
-                if left != self._run:
+                if left != self._run and _is_left_by_a_run(left):
                     shutil.rmtree(left, ignore_errors=True)
         except OSError as error:
             if error.errno in _NO_ROOM:
@@ -96,6 +96,7 @@ class CacheFolder:
         if self._boot:
             for folder in (self._run, self._objects, self._fills):
                 folder.mkdir(mode=FOLDER_MODE, exist_ok=True)
+            _refuse_strangers(self._run)
 
     def open(self, key: str) -> int | None:
         """A descriptor of the whole object, which the caller must close; None if it is not here.
@@ -296,6 +297,19 @@ def content_size(file: int) -> int | None:
         return None
     ending = os.pread(file, _ENDING.size, size)
     return size if ending == _ENDING.pack(_MAGIC, size) else None
+
+
+def _refuse_strangers(folder: Path) -> None:
+    """Where others may make folders, one that is there already may hold what they want served."""
+    if folder.lstat().st_uid != os.geteuid():
+        raise PermissionError(errno.EPERM, f"{folder.name} in it belongs to another user")
+
+
+def _is_left_by_a_run(folder: Path) -> bool:
+    """Whether there is nothing but a cache in it: other things may be named alike."""
+    with suppress(OSError):
+        return {entry.name for entry in folder.iterdir()} <= {OBJECTS, FILLS, USAGE}
+    return False
 
 
 def _preallocate(file: int, size: int) -> None:

@@ -172,7 +172,7 @@ def refuse_unwritable(settings: Settings) -> None:
         Unavailable: what is there already cannot be written.
     """
     missing = PermissionError(errno.EACCES, os.strerror(errno.EACCES))
-    if settings.storage.inmemory is None:
+    if settings.storage.driver == "filesystem":
         root = settings.storage.filesystem.rootdirectory
         for folder in (root, root / "uploads", root / "blobs"):
             if folder.is_dir() and not os.access(folder, os.W_OK | os.X_OK):

@@ -3,9 +3,12 @@
 
 from __future__ import annotations
 
+import asyncio
 import shutil
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
+from moorage.storage.protocol import SettlingStore
 from moorage.upkeep import Upkeep
 
 if TYPE_CHECKING:
@@ -17,6 +20,10 @@ if TYPE_CHECKING:
     from moorage.lifecycle.snapshot_keeping import SnapshotKeeping
     from moorage.settings.sections.storage import Maintenance
     from moorage.storage.protocol import BlobStore
+
+
+# What a failed push has left is removed before the end, unless the store does not answer.
+SETTLING_SECONDS = 5.0
 
 
 class RegistryLife:
@@ -60,6 +67,9 @@ class RegistryLife:
         """Let go of everything; what was acknowledged is on disk already."""
         self._ready = False
         await self._upkeep.stop()
+        if isinstance(self._store, SettlingStore):
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self._store.settled(), SETTLING_SECONDS)
         await self._database.close()
         self._access.close()
         self._forget()

@@ -50,7 +50,8 @@ class Upkeep:
         if self._purging.enabled:
             self._repeat("purging idle uploads", self._purge, self._purging.interval)
         self._repeat("sweeping the store", self._sweep, TIDY_SECONDS)
-        self._repeat("joining blobs", self._join, TIDY_SECONDS)
+        # Later, so that replicas that were started together do not all join the same blobs.
+        self._repeat("joining blobs", self._join, TIDY_SECONDS, delay=TIDY_SECONDS)
         if self._snapshots is not None:
             interval = self._snapshots.interval
             delay = min(interval, LONGEST_DELAY_SECONDS)

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Replicas are restarted and upgraded one after the other, and nobody who works notices.
 
-The next version is this one with a migration more, which only adds: that is all that a migration
-may do as long as the version before may still be serving.
+The next version is this one with a migration more, which only adds, and says so: that is all that a
+migration may do as long as the version before may still be serving.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 import moorage
+from moorage.db.tables import schema_version
 from tests.conformance.verbs import tags_of
 from tests.support.cluster import Cluster
 from tests.support.grounds import GROUNDS, ground
@@ -39,7 +40,9 @@ if TYPE_CHECKING:
     from tests.support.wire import Answer
 
 WORKERS = 4
-ADDITIVE = """
+MIGRATED = "a newer Moorage has brought the database to schema version 9999"
+STATEMENT = f"-- works with: {schema_version():04d}"
+ADDITIVE = f"""{STATEMENT}
     CREATE TABLE notes (name TEXT COLLATE "C" PRIMARY KEY, note TEXT NOT NULL);
     ALTER TABLE tags ADD COLUMN note TEXT;
     ALTER TABLE blobs ADD COLUMN note TEXT NOT NULL DEFAULT '';
@@ -162,18 +165,46 @@ def test_restarted_one_after_the_other(cluster: Cluster) -> None:
 
 
 def test_upgraded_one_after_the_other(cluster: Cluster, following: Path) -> None:
-    """Old replicas go on with the newer schema beside new ones; an ended one does not return."""
+    """Old replicas go on beside new ones, and one that is killed in the middle comes back."""
     first, second, third = cluster.replicas
     with working(cluster) as work:
         let_work(work, 4)
         upgrade(first, following)
-        let_work(work, 8)
+        let_work(work, 4)
+        second.kill()
+        let_work(work, 2)
+        second.start()
+        assert MIGRATED in second.log
+        let_work(work, 4)
         for url in cluster.urls:
             with Wire(url) as wire:
                 assert tags_of(wire.get("/v2/rolling/client-0/tags/list")) == ["latest"]
-        assert second.stop() == 0
-        with pytest.raises(RuntimeError, match="run the newer Moorage that wrote it"):
-            second.start()
         for replica in (second, third):
             upgrade(replica, following)
             let_work(work, 4)
+
+
+def test_taken_back(cluster: Cluster, following: Path) -> None:
+    """After an upgrade of all replicas, all of them go back to the version before."""
+    with working(cluster) as work:
+        for replica in cluster.replicas:
+            upgrade(replica, following)
+        let_work(work, 4)
+        for replica in cluster.replicas:
+            assert replica.stop() == 0
+            replica.environment = {}
+            replica.start()
+            let_work(work, 2)
+
+
+def test_what_works_with_nothing_older_is_refused(cluster: Cluster, following: Path) -> None:
+    """Behind a migration that says nothing, an old replica that ends does not return."""
+    (following / "moorage" / "db" / "migrations" / "9999_additive.sql").write_text(
+        ADDITIVE.removeprefix(STATEMENT)
+    )
+    first, second, _ = cluster.replicas
+    upgrade(first, following)
+    second.kill()
+
+    with pytest.raises(RuntimeError, match="run the newer Moorage that wrote it"):
+        second.start()

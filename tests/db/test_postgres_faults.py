@@ -102,7 +102,7 @@ def test_a_rule_that_stays_broken_is_told(run: Run) -> None:
         ("53100", InsufficientStorage, "disk that holds the database is full"),
         ("57014", Unavailable, "statementtimeout"),
         ("55P03", Unavailable, "locktimeout"),
-        ("53200", Unavailable, "cannot be used now: on purpose"),
+        ("53200", Unavailable, "cannot do this at the moment"),
     ],
 )
 def test_what_does_not_pass_is_said(
@@ -268,7 +268,9 @@ def test_a_server_that_is_away_is_said_in_time(
             for refusal in refusals:
                 assert isinstance(refusal, Unavailable)
                 assert dict(refusal.headers)["Retry-After"]
-                assert "is it running" in str(refusal)
+                # A client is told nothing of where the database is; the log has the cause.
+                assert str(refusal) == "the database cannot be reached at the moment"
+                assert "is it running" in str(refusal.__cause__)
             assert await database.transaction(insert("b")) == 1
 
     asyncio.run(scenario())
@@ -323,8 +325,9 @@ def test_a_server_that_hangs_is_given_up(
             wire.is_silent = True
             with pytest.raises(Unavailable, match="did not answer within"):
                 await database.fetch_one(COUNT)
-            with pytest.raises(Unavailable, match=r"no answer within .*connecttimeout"):
+            with pytest.raises(Unavailable, match="cannot be reached") as told:
                 await database.transaction(insert("a"))
+            assert "connecttimeout" in str(told.value.__cause__)
             wire.is_silent = False
             assert await database.transaction(insert("b")) == 1
 

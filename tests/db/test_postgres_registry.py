@@ -15,7 +15,7 @@ import pytest
 from tests.support.commands import Commands
 from tests.support.images import manifest_path, push_image, random_image
 from tests.support.postgres import ENCODED, PASSWORD
-from tests.support.registry import RunningRegistry
+from tests.support.registry import RunningRegistry, free_port
 from tests.support.wire import Wire
 
 if TYPE_CHECKING:
@@ -184,6 +184,7 @@ def test_a_missing_driver_is_one_sentence(tmp_path: Path) -> None:
         env={
             "PYTHONPATH": str(tmp_path),
             "REGISTRY_DATABASE_POSTGRES_URL": "postgresql://",
+            "REGISTRY_HTTP_ADDR": f"127.0.0.1:{free_port()}",
             "REGISTRY_STORAGE_FILESYSTEM_ROOTDIRECTORY": str(tmp_path / "data"),
         },
         capture_output=True,

@@ -14,6 +14,7 @@ from collections import defaultdict
 from contextlib import closing, contextmanager
 from typing import TYPE_CHECKING
 
+from moorage.db.migrations import SCHEMA
 from moorage.db.moving_marks import (
     CHANGES,
     CREATE_MARKS,
@@ -119,7 +120,7 @@ class MovingSource:
 
     def tables(self) -> list[Table]:
         """All tables of the catalogue."""
-        names = [name for (name,) in self._reader.execute(_TABLES) if name not in OURS]
+        names = [name for (name,) in self._reader.execute(_TABLES) if name not in (*OURS, SCHEMA)]
         return [self._table(name) for name in names]
 
     def _table(self, name: str) -> Table:

@@ -96,7 +96,8 @@ def refusal(error: BaseException) -> OCIError:
         return Unavailable(
             "something in PostgreSQL was locked for longer than database.postgres.locktimeout"
         )
-    return Unavailable(f"the database cannot be used now: {error}")
+    # PostgreSQL's own words name roles and tables; they are in the log, as the cause of this.
+    return Unavailable("the database cannot do this at the moment")
 
 
 def raise_translated(error: BaseException) -> NoReturn:
@@ -129,7 +130,10 @@ def unusable(url: str, error: BaseException) -> Unavailable:
 def described(url: str) -> str:
     """The database by the parts of its URL that cannot hold a password."""
     name = "the PostgreSQL database"
-    parts = urlsplit(url)
+    try:
+        parts = urlsplit(url)
+    except ValueError:  # brackets that do not match
+        return name
     login, _, host = parts.netloc.rpartition("@")
     # A password with / ? or # in it that was not encoded ends what looks like the host.
     if "@" in parts.path + parts.query + parts.fragment or (not login and "@" in url):
@@ -146,10 +150,10 @@ def _reason(error: BaseException) -> str:
         return str(error)
     if isinstance(error, TimeoutError):
         return "no answer within database.postgres.connecttimeout"
-    if isinstance(error, OSError | asyncpg.InternalClientError):
-        return _network_reason(error)
     if isinstance(error, asyncpg.TargetServerAttributeNotMatched):
         return "no host of database.postgres.url is a primary: a standby cannot be written"
+    if isinstance(error, OSError | asyncpg.InternalClientError):
+        return _network_reason(error)
     # The text may quote the URL, and with it the password.
     return (
         f"database.postgres.url or a PG* variable is not understood ({type(error).__name__}): "

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from moorage.db.migrations import SCHEMA, newest_version, oldest_program, pending
+from moorage.db.migrations import SCHEMA, VERSION, newest_version, oldest_program, pending
 from moorage.spec.errors import Unavailable
 
 if TYPE_CHECKING:
@@ -29,8 +29,7 @@ _SERVER = f"""
     SELECT current_setting('server_version_num')::bigint, current_setting('server_version'),
         (SELECT pg_encoding_to_char(encoding) FROM pg_database WHERE datname = current_database()),
         to_regclass('{SCHEMA}') IS NOT NULL
-"""
-_VERSION = f"SELECT coalesce(max(version), 0) FROM {SCHEMA}"  # noqa: S608 (constants)
+"""  # noqa: S608 (constants)
 _OLDEST = f"SELECT works_with FROM {SCHEMA} WHERE version = $1"  # noqa: S608 (constants)
 _OWN_TABLES = (
     f"""
@@ -42,6 +41,11 @@ _OWN_TABLES = (
         (one BIGINT PRIMARY KEY, token TEXT NOT NULL)
     """,
 )
+_KNOWS_PROGRAMS = f"""
+    SELECT 1 FROM pg_attribute
+    WHERE attrelid = to_regclass('{SCHEMA}') AND attname = 'works_with' AND NOT attisdropped
+"""  # noqa: S608 (constants)
+_KNOW_PROGRAMS = f"ALTER TABLE {SCHEMA} ADD COLUMN works_with BIGINT"
 _RECORD = f"""
     INSERT INTO {SCHEMA} (version, at, works_with) VALUES ($1, {_MICROSECOND_CLOCK}, $2)
 """  # noqa: S608 (constants)
@@ -71,16 +75,17 @@ async def bring_up_to_date(connection: asyncpg.Connection, *, must_exist: bool) 
         )
         for statement in _OWN_TABLES:
             await connection.execute(statement)
+        # Only where it is missing: the lock would keep replicas from starting meanwhile.
+        if not await connection.fetchval(_KNOWS_PROGRAMS):
+            await connection.execute(_KNOW_PROGRAMS)
         for migration in await _pending(connection):
             for statement in migration.statements:
                 await connection.execute(statement, timeout=_PATIENCE_MILLISECONDS / 1000)
-            await connection.execute(
-                _RECORD, migration.version, oldest_program(migration.version)
-            )
+            await connection.execute(_RECORD, migration.version, oldest_program(migration.version))
 
 
 async def _pending(connection: asyncpg.Connection) -> tuple[Migration, ...]:
-    version = await connection.fetchval(_VERSION)
+    version = await connection.fetchval(VERSION)
     oldest = None
     if version > newest_version():
         oldest = await connection.fetchval(_OLDEST, version)

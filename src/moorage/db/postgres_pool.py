@@ -30,6 +30,8 @@ IDLE_SECONDS = 240.0
 GRACE_SECONDS = 2.0
 # All statements of the program, several times over.
 CACHED_STATEMENTS = 512
+# Where the database is and as whom we come is the operator's, who finds it in the log.
+_AWAY = "the database cannot be reached at the moment"
 FIRST_PAUSE_SECONDS = 0.02
 LONGEST_PAUSE_SECONDS = 0.5
 
@@ -177,7 +179,7 @@ class Pool:
                 f"all {self._options.pool_size} connections to PostgreSQL were busy for "
                 f"{seconds:g} s (database.postgres.poolsize)"
             )
-            raise self._trouble or Unavailable(message) from None
+            raise Unavailable(_AWAY if self._trouble else message) from self._trouble
 
     def _rested(self) -> Session | None:
         while self._idle:
@@ -194,13 +196,13 @@ class Pool:
         while True:
             try:
                 session = await self._session()
-            except Exception as error:
-                trouble = unusable(self._options.url, error)
+            except Exception as error:  # noqa: BLE001 (whatever it is, it is named as the cause)
                 pause = min(pause * 2, LONGEST_PAUSE_SECONDS)
                 wait = pause * random.uniform(0.5, 1.0)  # noqa: S311 (spreads retries)
                 if not may_pass(error) or time.monotonic() + wait > deadline:
-                    self._trouble = trouble
-                    raise trouble from error
+                    self._trouble = unusable(self._options.url, error)
+                    self._trouble.__cause__ = error
+                    raise Unavailable(_AWAY) from self._trouble
                 await asyncio.sleep(wait)
             else:
                 self._trouble = None

@@ -5,19 +5,15 @@ from __future__ import annotations
 
 import re
 
-from moorage.db.migrations import SCHEMA, all_migrations
+from moorage.db.migrations import all_migrations, newest_version
 
 _CREATE = re.compile(r"CREATE TABLE (?:IF NOT EXISTS )?([a-z_]+)")
 _DROP = re.compile(r"DROP TABLE (?:IF EXISTS )?([a-z_]+)")
 
 
-# Which version a database has, whichever engine it is of.
-VERSION = f"SELECT coalesce(max(version), 0) FROM {SCHEMA}"  # noqa: S608 (a table of ours)
-
-
 def schema_version() -> int:
     """The newest version of the schema that this program knows."""
-    return all_migrations()[-1].version
+    return newest_version()
 
 
 def table_names() -> tuple[str, ...]:

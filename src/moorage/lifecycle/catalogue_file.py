@@ -12,7 +12,8 @@ import os
 import re
 from typing import TYPE_CHECKING
 
-from moorage.db.tables import table_names
+from moorage.db.migrations import VERSION
+from moorage.db.tables import schema_version, table_names
 from moorage.lifecycle.table_text import DamagedText, TextReader, TextWriter
 from moorage.spec.errors import Unavailable
 
@@ -36,7 +37,12 @@ _PIECE_BYTES = 1024 * 1024
 
 
 async def write_catalogue(database: Database, path: Path) -> tuple[dict[str, int], str]:
-    """Write the file, durably; return the number of rows of each table and the last event's id."""
+    """Write the file, durably; return the number of rows of each table and the last event's id.
+
+    Raises:
+        Unavailable: the database has more in it than this program knows of.
+    """
+    await _require_known_schema(database)
     counts: dict[str, int] = {}
     with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o600), "wb") as file:
         text = TextWriter()
@@ -52,7 +58,18 @@ async def write_catalogue(database: Database, path: Path) -> tuple[dict[str, int
         file.write(text.end())
         file.flush()
         await asyncio.to_thread(os.fsync, file.fileno())
+    # Columns that came meanwhile are in the file already, although its rows are of the view.
+    await _require_known_schema(database)
     return counts, last[0] if last else ""
+
+
+async def _require_known_schema(database: Database) -> None:
+    found, known = await database.fetch_one(VERSION), schema_version()
+    if found is not None and found[0] > known:
+        raise Unavailable(
+            f"a newer Moorage has brought the database to schema version {found[0]}; this program "
+            f"knows versions up to {known} and would leave out the rest: use the newer one for this"
+        )
 
 
 def _statement(table: str) -> str:

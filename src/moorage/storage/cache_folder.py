@@ -185,9 +185,10 @@ class CacheFolder:
         if used + needed <= self._size:
             return used
         self._sweep_fills()
+        # Fills first: what is published between the two is counted twice, and never not at all.
+        used = sum(copy.size for copy in self._copies(self._fills))
         copies = sorted(self._copies(self._objects), key=lambda copy: copy.used_at)
-        used = sum(copy.size for copy in copies)
-        used += sum(copy.size for copy in self._copies(self._fills))
+        used += sum(copy.size for copy in copies)
         wanted = min(self._size - needed, int(self._size * (1 - FREED_SHARE)))
         for copy in copies:
             if used <= wanted:
@@ -199,7 +200,7 @@ class CacheFolder:
 
     def _measure(self) -> int:
         return sum(
-            copy.size for folder in (self._objects, self._fills) for copy in self._copies(folder)
+            copy.size for folder in (self._fills, self._objects) for copy in self._copies(folder)
         )
 
     def _copies(self, folder: Path) -> Iterator[_Copy]:

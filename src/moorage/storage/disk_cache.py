@@ -17,7 +17,13 @@ from typing import TYPE_CHECKING, Protocol
 
 from moorage.storage.cache_fill import Fill, read_filling
 from moorage.storage.cache_folder import content_size
-from moorage.storage.protocol import PIECE_BYTES, ExtentStore, KeyTelling, RecordKeeper
+from moorage.storage.protocol import (
+    PIECE_BYTES,
+    ExtentStore,
+    KeyTelling,
+    RecordKeeper,
+    SettlingStore,
+)
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Callable
@@ -42,6 +48,11 @@ class DiskCache:
     async def start(self) -> None:
         await asyncio.to_thread(self._folder.start)
         await self._store.start()
+
+    async def settled(self) -> None:
+        """Wait until everything is removed that failed writes have left."""
+        if isinstance(self._store, SettlingStore):
+            await self._store.settled()
 
     # Through the cache
 

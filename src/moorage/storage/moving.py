@@ -24,6 +24,7 @@ from moorage.storage.protocol import (
     LocalFiles,
     QuarantiningStore,
     RecordKeeper,
+    SettlingStore,
     SigningStore,
     StoredObject,
 )
@@ -59,6 +60,11 @@ class MovingStore:
     async def start(self) -> None:
         await self.previous.start()
         await self.store.start()
+
+    async def settled(self) -> None:
+        """Wait until everything is removed that failed writes have left."""
+        if isinstance(self.store, SettlingStore):
+            await self.store.settled()
 
     async def write(self, digest: Digest, pieces: AsyncIterable[bytes]) -> StoredBlob:
         return await self.store.write(digest, pieces)

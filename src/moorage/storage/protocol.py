@@ -225,6 +225,14 @@ class RecordKeeper(Protocol):
 
 
 @runtime_checkable
+class SettlingStore(BlobStore, Protocol):
+    """The ability of a store that tidies up behind requests that have failed."""
+
+    async def settled(self) -> None:
+        """Wait until everything is removed that failed writes have left."""
+
+
+@runtime_checkable
 class LocalFiles(Protocol):
     """The ability to hand out a file of the operating system, for the kernel to send."""
 

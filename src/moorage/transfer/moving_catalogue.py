@@ -134,7 +134,7 @@ class CatalogueMove:
             raise NotMovable(
                 f"the file has schema version {self._source.schema_version}, PostgreSQL and this "
                 f"program have {self._options.schema_version}: let the registry run the same "
-                "moorage as this, and then move"
+                "moorage as this, or move with the one that it runs"
             )
         self._options.all_follow()
         found, standing = self._source.begun(), await self._target.standing()

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from moorage.db.following import forget_signs, only_move, strangers
+from moorage.db.migrations import VERSION
 from moorage.db.moving_source import MovingSource, NotMovable
 from moorage.db.moving_target import FAILURES, connect_target
 from moorage.db.postgres import PostgresDatabase
@@ -103,7 +104,17 @@ def _file(path: Path) -> Iterator[tuple[MovingSource, list[Table]]]:
 async def _make_schema(postgres: PostgresAddress) -> None:
     database = PostgresDatabase(postgres, arriving=True)
     await database.start()
-    await database.close()
+    try:
+        row = await database.fetch_one(VERSION)
+    finally:
+        await database.close()
+    assert row is not None  # an aggregate always has one
+    if row[0] != schema_version():
+        raise CannotTransfer(
+            f"PostgreSQL has schema version {row[0]}, this program knows versions up to "
+            f"{schema_version()}: let the registry run the newer moorage that has been at work "
+            "there, and move with that one"
+        )
 
 
 @asynccontextmanager

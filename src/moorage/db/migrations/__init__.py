@@ -21,6 +21,8 @@ _WORKS_WITH = re.compile(r"^\s*-- works with: (\d{4})$", re.MULTILINE)
 
 # The table of what was applied. It belongs to the engines, not to the catalogue.
 SCHEMA = "moorage_schema"
+# The version of a started database, whichever engine it is of.
+VERSION = f"SELECT coalesce(max(version), 0) FROM {SCHEMA}"  # noqa: S608 (a table of ours)
 
 logger = logging.getLogger("moorage.db")
 
@@ -59,9 +61,7 @@ def parsed(version: int, name: str, text: str) -> Migration:
     """The migration that stands in a file."""
     head = _FIRST_LINES.match(text)
     stated = _WORKS_WITH.search(head[0]) if head else None
-    statements = tuple(
-        part.strip() for part in _COMMENT.sub("", text).split(";") if part.strip()
-    )
+    statements = tuple(part.strip() for part in _COMMENT.sub("", text).split(";") if part.strip())
     return Migration(version, name, statements, int(stated[1]) if stated else None)
 
 

@@ -58,11 +58,12 @@ class Limits:
     )
     uploadmemory: int = setting(
         Size(16 * MIB, 1 << 40),
-        256 * MIB,
+        384 * MIB,
         "What all uploads into an object store may hold in memory together, in each process. An "
         "upload needs one part (`storage.s3.chunksize`) and takes a second one when it is free; "
         "one that finds no part free within 30 seconds is answered with 503.",
-        bounds="51 parts of 5 MiB: 50 uploads at once and a process below 600 MiB. distribution "
+        bounds="76 parts of 5 MiB: more than one client may have uploads (`uploadsperclient`), so "
+        "that nobody can keep all of it from the others, and a process below 600 MiB. distribution "
         "holds one or two parts of 10 MB for each upload, without a bound.",
     )
     rangesperrequest: int = setting(

@@ -268,7 +268,6 @@ def test_a_server_that_is_away_is_said_in_time(
             for refusal in refusals:
                 assert isinstance(refusal, Unavailable)
                 assert dict(refusal.headers)["Retry-After"]
-                # A client is told nothing of where the database is; the log has the cause.
                 assert str(refusal) == "the database cannot be reached at the moment"
                 assert "is it running" in str(refusal.__cause__)
             assert await database.transaction(insert("b")) == 1

@@ -12,6 +12,7 @@ import sqlite3
 import subprocess
 import threading
 import time
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -31,7 +32,6 @@ from tests.support.wire import Wire
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from pathlib import Path
 
     from tests.lifecycle.conftest import Stocked
 
@@ -124,6 +124,17 @@ def test_a_second_backup_copies_only_what_is_new(stocked: Stocked, tmp_path: Pat
     assert second["blobs"] == first["blobs"] + len(new.blobs)  # type: ignore[operator]
     (catalogue,) = folder.glob("catalogue-*")
     assert catalogue.name == second["catalogue"]["file"]
+
+
+def test_a_backup_goes_into_a_folder_named_from_here(
+    stocked: Stocked, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The folder may be a relative path."""
+    monkeypatch.chdir(tmp_path)
+
+    backup_of(stocked.commands, Path("backup"))
+
+    assert stocked.commands.run("backup", tmp_path / "backup", "--check").code == 0
 
 
 def test_the_backup_of_another_registry_is_not_replaced(

@@ -17,6 +17,7 @@ import fcntl
 import hashlib
 import os
 from contextlib import contextmanager, suppress
+from pathlib import Path
 from secrets import token_hex
 from typing import TYPE_CHECKING
 
@@ -29,7 +30,6 @@ from moorage.storage.protocol import PIECE_BYTES
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterable, Iterator
-    from pathlib import Path
 
 HEAD = "backup.json"
 LOCK = "lock"
@@ -152,7 +152,7 @@ class BackupFolder:
         """Make everything durable, and then this the backup; forget the one before."""
         for folder, folders, _ in os.walk(self._root):
             folders[:] = [name for name in folders if name != UNFINISHED]
-            sync_directory(self._root / folder)
+            sync_directory(Path(folder))
         temporary = self._root / UNFINISHED / token_hex(16)
         with temporary.open("wb") as file:
             file.write(msgspec.json.format(msgspec.json.encode(head), indent=2) + b"\n")

@@ -79,15 +79,18 @@ class Upkeep:
     ) -> None:
         await asyncio.sleep(delay * random.random())  # noqa: S311 (no secret)
         while True:
+            # What failed is tried again before long: an hour without a snapshot may cost its tags.
+            pause = min(interval, TIDY_SECONDS)
             try:
                 await work()
+                pause = interval
             except OCIError as refusal:
                 # Of the database or the store, which have said what it is about.
                 self._log.error(f"{what} failed: {refusal.message}")
             except Exception as error:  # noqa: BLE001 (the next round may succeed; serving goes on)
                 self._log.exception(f"{what} failed", error)
             # Replicas that were started together should not go on together.
-            await asyncio.sleep(interval * random.uniform(0.75, 1.25))  # noqa: S311 (no secret)
+            await asyncio.sleep(pause * random.uniform(0.75, 1.25))  # noqa: S311 (no secret)
 
     async def _purge(self) -> None:
         idle_since = now() - int(self._purging.age * _MICROSECONDS)

@@ -78,6 +78,9 @@ def run(arguments: Sequence[str] | None = None) -> int:
     try:
         code = create_app()(arguments)
     except KeyboardInterrupt:
+        sys.stderr.write(
+            f"{PROGRAM}: stopped; nothing is half done, and the command can be repeated\n"
+        )
         return INTERRUPTED
     except BrokenPipeError:
         # `moorage ls | head`: nobody reads any more. Python would complain again while it ends.

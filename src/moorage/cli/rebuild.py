@@ -115,12 +115,13 @@ async def _rebuild(config: Path | None, options: _Options) -> int:
             database = build_database(settings)
         progress = stack.enter_context(shown_progress(silent=options.as_json))
         async with opened(database, store):
-            if options.snapshot:
-                key = snapshot_key(settings)
-                snapshot = await choose_snapshot(keeper, key, _warn, trust=options.trust)
             rebuild = Rebuild(
                 database, store, keeper, EventLog(), Actor("moorage rebuild"), progress, report
             )
+            await rebuild.require_room()
+            if options.snapshot:
+                key = snapshot_key(settings)
+                snapshot = await choose_snapshot(keeper, key, _warn, trust=options.trust)
             await rebuild.run(snapshot, verify=options.verify)
     _tell(report, snapshot, options)
     return FOUND if report.missing else DONE

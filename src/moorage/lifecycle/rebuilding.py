@@ -94,16 +94,24 @@ class Rebuild:
         await self._finish(snapshot)
         return self._report
 
-    async def _begin(self) -> None:
-        if await is_being_rebuilt(self._database):
+    async def require_room(self) -> None:
+        """Refuse a database that has a registry in it already.
+
+        Raises:
+            Unavailable: with what to do.
+        """
+        if await is_being_rebuilt(self._database) or await is_empty(self._database):
             return
-        if not await is_empty(self._database):
-            raise Unavailable(
-                "the database is not empty, and nothing in it was changed: to rebuild it, stop the "
-                "registry and move the database away (with SQLite: the file and those beside it "
-                "that end in -wal and -shm), or name a new one; what was pushed since is found too"
-            )
-        await self._log(REBUILDING, {})
+        raise Unavailable(
+            "the database is not empty, and nothing in it was changed: to rebuild it, stop the "
+            "registry and move the database away (with SQLite: the file and those beside it "
+            "that end in -wal and -shm), or name a new one; what was pushed since is found too"
+        )
+
+    async def _begin(self) -> None:
+        await self.require_room()
+        if await is_empty(self._database):
+            await self._log(REBUILDING, {})
 
     async def _finish(self, snapshot: Snapshot | None) -> None:
         report = self._report

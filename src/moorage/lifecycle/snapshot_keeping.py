@@ -7,6 +7,7 @@ of them. Two that find so at once take two snapshots, which does no harm.
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -139,6 +140,8 @@ async def write_records(database: Database, keeper: RecordKeeper) -> int:
         for _, repository, digest, pushed_at, media_type, pushed_by, payload in rows:
             name = RecordName(RepositoryName(repository), Digest(digest), pushed_at)
             await records.write(ManifestRecord(name, media_type, pushed_by, payload))
+            # A file is written without waiting for anything: let requests come between them.
+            await asyncio.sleep(0)
         after = rows[-1][0]
         count += len(rows)
     return count

@@ -31,6 +31,9 @@ logger = logging.getLogger("moorage.server")
 _ACCEPT_BATCH: Final = 16
 """Accepted in one turn: the connections already open have theirs in between."""
 
+_LAST_REQUESTS_SECONDS: Final = 0.05
+"""At the end, for what has been sent to us to be read; only then an idle connection is idle."""
+
 _WASTE_BYTES: Final = 64 * 1024
 _RETRY_SECONDS: Final = 1.0
 """After the process ran out of file descriptors (asyncio waits as long)."""
@@ -123,6 +126,13 @@ class Server:
                 self._make_room()
             self._open(connected, peer)
 
+    def _accept_all(self, listener: socket.socket) -> None:
+        """Takes every connection that waits, unless there are too many."""
+        before = -1
+        while len(self._connections) != before:
+            before = len(self._connections)
+            self._accept(listener)
+
     def _cannot_accept(self, error: OSError) -> None:
         logger.error("cannot accept connections: %s; raise the limit of open files", error.strerror)
         self._make_room()
@@ -176,7 +186,10 @@ class Server:
         self.keeps_connections = False
         self._stop_accepting()
         for listener in self._listeners:
+            # Who has been let in by the kernel is not turned away: their requests may be here.
+            self._accept_all(listener)
             listener.close()
+        await asyncio.sleep(_LAST_REQUESTS_SECONDS)
         for connection in [each for each in self._connections if each.idle]:
             connection.wire.close()
         self._all_closed = self.loop.create_future()

@@ -108,7 +108,10 @@ class StoreMove:
         count, size = await self._database.fetch_one(_TOTALS) or (0, 0)
         self._progress.begin("moving blobs", size, "bytes")
         await _in_parallel(self._digests(), self._move)
-        if not self._options.dry_run:
+        if self._options.dry_run:
+            for folder in (MANIFEST_FOLDER, SNAPSHOT_FOLDER):
+                self._report.records += len([name async for name in self._records(folder)])
+        else:
             await self._move_records()
             self._progress.begin("looking for what is left", count, "items")
             await _in_parallel(self._digests(), self._look)

@@ -26,13 +26,14 @@ if TYPE_CHECKING:
     from moorage.spec.names import RepositoryName
     from moorage.storage.protocol import BlobStore, StoredBlob
 
+# The repository first and by itself: joined, PostgreSQL may begin at the digest, and a popular base
+# layer is linked by as many repositories as there are.
 _FIND = """
     SELECT b.size, e.key, e.size
-    FROM repositories r
-    JOIN repository_blobs l ON l.repository_id = r.id AND l.digest = $2
+    FROM repository_blobs l
     JOIN blobs b ON b.digest = l.digest
     JOIN extents e ON e.digest = l.digest AND e.ordinal = 0
-    WHERE r.name = $1
+    WHERE l.repository_id = (SELECT id FROM repositories WHERE name = $1) AND l.digest = $2
 """
 _STORED = "SELECT size FROM blobs WHERE digest = $1"
 _STORE = """

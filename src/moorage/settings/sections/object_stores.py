@@ -72,7 +72,21 @@ _RETRYTIMEOUT_BOUNDS = (
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class S3:
+class ObjectStoreSection:
+    """What the sections of all object stores have."""
+
+    chunksize: int = setting(
+        Size(5 * MIB, 512 * MIB), 5 * MIB, _CHUNKSIZE, bounds=_CHUNKSIZE_BOUNDS
+    )
+    rootdirectory: str = setting(Text(), "", _ROOTDIRECTORY)
+    timeout: float = setting(Duration(1.0, DAY), 60.0, _TIMEOUT, bounds=_TIMEOUT_BOUNDS)
+    retrytimeout: float = setting(
+        Duration(0.0, 5 * MINUTE), 30.0, _RETRYTIMEOUT, bounds=_RETRYTIMEOUT_BOUNDS
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class S3(ObjectStoreSection):
     """Blobs in a bucket of S3, or of anything that speaks it."""
 
     bucket: str = required(
@@ -150,7 +164,7 @@ class S3:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class GCS:
+class GCS(ObjectStoreSection):
     """Blobs in a bucket of Google Cloud Storage."""
 
     bucket: str = required(
@@ -173,14 +187,6 @@ class GCS:
         "Another address for the storage service, for example of an emulator. Without a key file "
         "nothing is signed then.",
     )
-    chunksize: int = setting(
-        Size(5 * MIB, 512 * MIB), 5 * MIB, _CHUNKSIZE, bounds=_CHUNKSIZE_BOUNDS
-    )
-    rootdirectory: str = setting(Text(), "", _ROOTDIRECTORY)
-    timeout: float = setting(Duration(1.0, DAY), 60.0, _TIMEOUT, bounds=_TIMEOUT_BOUNDS)
-    retrytimeout: float = setting(
-        Duration(0.0, 5 * MINUTE), 30.0, _RETRYTIMEOUT, bounds=_RETRYTIMEOUT_BOUNDS
-    )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -202,7 +208,7 @@ class AzureCredentials:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Azure:
+class Azure(ObjectStoreSection):
     """Blobs in a container of Azure Blob Storage."""
 
     accountname: str = required(Text(), "The storage account.")
@@ -223,14 +229,6 @@ class Azure:
         _URL,
         "The whole address of the blob service instead of the one made of account and realm, for "
         "example of an emulator: `http://127.0.0.1:10000/devstoreaccount1`.",
-    )
-    chunksize: int = setting(
-        Size(5 * MIB, 512 * MIB), 5 * MIB, _CHUNKSIZE, bounds=_CHUNKSIZE_BOUNDS
-    )
-    rootdirectory: str = setting(Text(), "", _ROOTDIRECTORY)
-    timeout: float = setting(Duration(1.0, DAY), 60.0, _TIMEOUT, bounds=_TIMEOUT_BOUNDS)
-    retrytimeout: float = setting(
-        Duration(0.0, 5 * MINUTE), 30.0, _RETRYTIMEOUT, bounds=_RETRYTIMEOUT_BOUNDS
     )
 
 

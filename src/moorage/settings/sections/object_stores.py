@@ -139,10 +139,6 @@ class S3(ObjectStoreSection):
         "Trust any TLS certificate. Whoever can get between the registry and the store can then "
         "read and replace everything: let the machine trust the store's authority instead.",
     )
-    chunksize: int = setting(
-        Size(5 * MIB, 512 * MIB), 5 * MIB, _CHUNKSIZE, bounds=_CHUNKSIZE_BOUNDS
-    )
-    rootdirectory: str = setting(Text(), "", _ROOTDIRECTORY)
     storageclass: str = setting(
         Text(),
         "STANDARD",
@@ -156,10 +152,6 @@ class S3(ObjectStoreSection):
     )
     accelerate: bool = setting(
         Boolean(), False, "Use Amazon's Transfer Acceleration, which the bucket must have enabled."
-    )
-    timeout: float = setting(Duration(1.0, DAY), 60.0, _TIMEOUT, bounds=_TIMEOUT_BOUNDS)
-    retrytimeout: float = setting(
-        Duration(0.0, 5 * MINUTE), 30.0, _RETRYTIMEOUT, bounds=_RETRYTIMEOUT_BOUNDS
     )
 
 
